@@ -1,0 +1,6 @@
+//! The controller: the shell with sockets and files around the thinking rooms. One binary, `wwctl`; `wwctl server` is
+//! the daemon.
+
+pub mod cli;
+pub mod site;
+pub mod store;

@@ -1,0 +1,3 @@
+//! What lies on the controller's disk, and the only way to write it.
+
+pub mod publish;

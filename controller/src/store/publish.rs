@@ -1,0 +1,67 @@
+//! Writes that are whole or not at all: temp, fsync, rename, fsync of the folder.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Replaces `path` by what `fill` writes, with permission bits `mode`.
+///
+/// Who opens the path sees the old content or the new one, never a part, also after a power cut.
+///
+/// # Errors
+/// Any error of `fill` or of the file system; the old file is then still there, and no temporary one is left.
+pub fn replace<T>(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
+    let folder = folder_of(path);
+    let mut temp =
+        tempfile::Builder::new().prefix(".new-").permissions(Permissions::from_mode(mode)).tempfile_in(&folder)?;
+    // The umask may have taken bits away from what was asked for.
+    temp.as_file().set_permissions(Permissions::from_mode(mode))?;
+    let answer = fill(temp.as_file_mut())?;
+    temp.as_file().sync_all()?;
+    temp.persist(path).map_err(|error| error.error)?;
+    File::open(&folder)?.sync_all()?;
+    Ok(answer)
+}
+
+/// [`replace`] with content at hand.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_with(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    replace(path, mode, |file| file.write_all(content))
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_temporary_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nodes.conf");
+        replace_with(&path, 0o600, b"old").unwrap();
+        let failed = replace(&path, 0o600, |file| {
+            file.write_all(b"ne")?;
+            Err::<(), _>(io::Error::other("disk full"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "disk full");
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_mode_is_what_was_asked_for_whatever_the_umask_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("open");
+        replace_with(&path, 0o666, b"").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o666);
+    }
+}

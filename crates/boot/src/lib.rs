@@ -1,0 +1,2 @@
+//! Who asks decides what they get: DHCP, TFTP and HTTP answers as values.
+#![forbid(unsafe_code)]
