@@ -2,5 +2,8 @@
 //! the daemon.
 
 pub mod cli;
+pub mod cluster;
+pub mod serve;
 pub mod site;
+pub mod status;
 pub mod store;

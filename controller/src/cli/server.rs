@@ -1,13 +1,119 @@
-//! `wwctl server`: the daemon in front.
+//! `wwctl server`: the daemon in front. The one place where sockets are bound and signals are heard.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::Context;
 use clap::Args;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
+use crate::cluster::{self, Shared};
+use crate::serve::{self, Shutdown};
 use crate::site::Site;
 
 #[derive(Debug, Args)]
 pub struct Arguments {}
 
 /// Runs until it is told to stop.
-pub fn run(_site: Site, _arguments: Arguments) -> anyhow::Result<()> {
-    anyhow::bail!("this build has no daemon")
+pub fn run(site: Site, _arguments: Arguments) -> anyhow::Result<()> {
+    log_to_stderr();
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
+    runtime.block_on(daemon(site))
+}
+
+/// Binds every socket, starts every server, then listens to signals.
+async fn daemon(site: Site) -> anyhow::Result<()> {
+    let (trigger, shutdown) = serve::shutdown();
+    // Signals are caught before the first socket is open: whoever sees it open may send one.
+    let mut stop = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let port = site.conf.warewulf.port;
+    let shared = tokio::task::spawn_blocking(move || Shared::new(site)).await?;
+    let mut servers = JoinSet::new();
+    servers.spawn(serve::http::run(http_listener(port)?, shared.clone(), shutdown.clone()));
+    servers.spawn(cluster::watch(shared.clone(), shutdown.clone()));
+    // Further servers (DHCP, TFTP, router advertisements) are spawned here, each with a socket bound above.
+    tracing::info!("serving HTTP on port {port}, {} nodes", shared.current().merged.len());
+    loop {
+        tokio::select! {
+            _ = stop.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload(&shared).await,
+            Some(ended) = servers.join_next() => {
+                // One server that cannot go on ends the daemon: half a controller that looks alive is worse than none.
+                trigger.pull();
+                drain(servers, &shutdown).await;
+                return ended.context("a server died")?.context("a server failed");
+            }
+        }
+    }
+    tracing::info!("stopping");
+    trigger.pull();
+    drain(servers, &shutdown).await;
+    Ok(())
+}
+
+async fn reload(shared: &Shared) {
+    let shared = shared.clone();
+    if let Err(error) = tokio::task::spawn_blocking(move || shared.reload()).await {
+        tracing::error!("reload: {error}");
+    }
+}
+
+async fn drain(mut servers: JoinSet<std::io::Result<()>>, shutdown: &Shutdown) {
+    debug_assert!(shutdown.is_requested());
+    while servers.join_next().await.is_some() {}
+}
+
+/// One socket for IPv6 and IPv4; for IPv4 alone where the kernel has no IPv6.
+fn http_listener(port: u16) -> anyhow::Result<TcpListener> {
+    let socket = match Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)) {
+        Ok(socket) => {
+            socket.set_only_v6(false)?;
+            bind(&socket, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))?;
+            socket
+        }
+        Err(_) => {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+            bind(&socket, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?;
+            socket
+        }
+    };
+    socket.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(socket.into())?)
+}
+
+fn bind(socket: &Socket, address: SocketAddr) -> anyhow::Result<()> {
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into()).with_context(|| {
+        format!(
+            "HTTP port {} (warewulf.conf, warewulf: port) is not to be had: is another daemon running?",
+            address.port()
+        )
+    })?;
+    // A room of nodes that is switched on at once comes within one accept loop's turn.
+    socket.listen(4096)?;
+    Ok(())
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WW_LOG").unwrap_or_else(|_| "info".into());
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    // Whoever set up a log before us keeps it.
+    let _ = log.with_target(false).try_init();
+}
+
+/// Each connection that sends a file holds two descriptors; the shell's usual 1024 is soon gone.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 20), hard));
+    if let Err(error) = raised {
+        tracing::warn!("limit of open files stays as it is: {error}");
+    }
 }
