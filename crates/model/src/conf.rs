@@ -5,6 +5,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use crate::error::Warning;
+
 /// The whole of warewulf.conf.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Conf {
@@ -27,6 +29,8 @@ pub struct Conf {
     pub paths: Paths,
     /// `wwclient: port`, the agent's source port.
     pub wwclient_port: Option<u16>,
+    /// Keys that nobody knows.
+    pub unknown: Vec<Warning>,
 }
 
 /// `warewulf:`, the daemon itself.
@@ -196,6 +200,8 @@ pub struct Paths {
     pub firewallddir: PathBuf,
     pub systemddir: PathBuf,
     pub datadir: PathBuf,
+    /// Whether the file names datadir; if not, wwctl looks beside itself first.
+    pub datadir_given: bool,
     pub wwoverlaydir: PathBuf,
     pub wwchrootdir: PathBuf,
     pub wwprovisiondir: PathBuf,
@@ -215,6 +221,7 @@ impl Default for Paths {
             firewallddir: "/usr/lib/firewalld/services".into(),
             systemddir: "/lib/systemd/system".into(),
             datadir: "/usr/share".into(),
+            datadir_given: false,
             wwoverlaydir: "/var/lib/warewulf/overlays".into(),
             wwchrootdir: "/var/lib/warewulf/chroots".into(),
             wwprovisiondir: "/var/lib/warewulf/provision".into(),

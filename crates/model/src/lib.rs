@@ -4,7 +4,17 @@
 #![forbid(unsafe_code)]
 
 pub mod conf;
+mod conf_read;
+pub mod error;
+pub mod fields;
+pub mod hostlist;
+pub mod merge;
 pub mod node;
+pub mod nodes;
+mod read;
+pub mod yaml;
 
 pub use conf::Conf;
+pub use error::{ConfError, Warning};
 pub use node::{NetDev, Node, Profile};
+pub use nodes::NodesConf;

@@ -78,6 +78,8 @@ pub struct Kernel {
 /// The baseboard management controller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ipmi {
+    /// Whether the section stands in the file at all, be it empty: listings tell an empty one from none.
+    pub given: bool,
     pub username: String,
     pub password: String,
     pub ipaddr: Option<IpAddr>,
@@ -109,10 +111,10 @@ pub struct NetDev {
     pub tags: BTreeMap<String, String>,
 }
 
-/// A disk and its partitions.
+/// A disk and its partitions. `Some(false)` hides a profile's `true`, `None` does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Disk {
-    pub wipe_table: bool,
+    pub wipe_table: Option<bool>,
     /// Label -> partition.
     pub partitions: BTreeMap<String, Partition>,
 }
@@ -125,9 +127,9 @@ pub struct Partition {
     pub start_mib: String,
     pub type_guid: String,
     pub guid: String,
-    pub wipe_partition_entry: bool,
-    pub should_exist: bool,
-    pub resize: bool,
+    pub wipe_partition_entry: Option<bool>,
+    pub should_exist: Option<bool>,
+    pub resize: Option<bool>,
 }
 
 /// A file system on a device.
@@ -135,7 +137,7 @@ pub struct Partition {
 pub struct FileSystem {
     pub format: String,
     pub path: String,
-    pub wipe_filesystem: bool,
+    pub wipe_filesystem: Option<bool>,
     pub label: String,
     pub uuid: String,
     pub options: Vec<String>,

@@ -1,0 +1,264 @@
+//! Parser events to a tree: aliases followed, merge keys applied, doubles refused, and a limit on what aliases may grow to.
+
+use std::collections::{BTreeMap, HashMap};
+
+use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag};
+
+use super::scalar;
+use crate::error::ConfError;
+use crate::node::Any;
+
+/// Nodes that aliases may add in all; a file for ten thousand machines has a fifth of it without any.
+const ALIAS_NODES: usize = 1_000_000;
+/// How deep things may stand in one another, aliases followed.
+const DEPTH: usize = 512;
+
+/// Where something begins, both counted from 1; columns in characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pos {
+    pub line: usize,
+    pub column: usize,
+}
+
+/// A value and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tree {
+    pub pos: Pos,
+    /// Whether it stands here in block notation, line under line, so that lines of it can be exchanged.
+    pub block: bool,
+    /// Whether an `&anchor` is on it: others may point here.
+    pub anchored: bool,
+    pub body: Body,
+}
+
+/// What a value is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// `plain`: without quotes and tag, so that its letters decide what it is.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    List(Vec<Tree>),
+    Map(Vec<Entry>),
+}
+
+/// A key with its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub key: String,
+    pub pos: Pos,
+    /// It came by a merge key (`<<`), and does not stand here.
+    pub merged: bool,
+    pub value: Tree,
+}
+
+impl Tree {
+    /// Nothing was said: no value, `~` or `null`.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.body, Body::Scalar { text, plain: true } if scalar::is_null(text))
+    }
+
+    /// The entry with this key.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        match &self.body {
+            Body::Map(entries) => entries.iter().find(|entry| entry.key == key),
+            _ => None,
+        }
+    }
+
+    /// What kind it is, for messages.
+    pub fn kind(&self) -> &'static str {
+        match &self.body {
+            Body::Scalar { .. } if self.is_null() => "nothing",
+            Body::Scalar { .. } => "a single value",
+            Body::List(_) => "a list",
+            Body::Map(_) => "a section (key: value)",
+        }
+    }
+
+    /// By the scalar rules of yaml.v3 for a field of no type.
+    pub fn any(&self) -> Any {
+        match &self.body {
+            Body::Scalar { text, plain: true } => scalar::any_of_plain(text),
+            Body::Scalar { text, .. } => Any::Text(text.clone()),
+            Body::List(items) => Any::List(items.iter().map(Tree::any).collect()),
+            Body::Map(entries) => {
+                Any::Map(entries.iter().map(|entry| (entry.key.clone(), entry.value.any())).collect())
+            }
+        }
+    }
+
+    /// Its nodes, and how deep they stand in one another.
+    fn size(&self) -> (usize, usize) {
+        let inner = |(nodes, depth): (usize, usize), child: &Tree| {
+            let (more, deeper) = child.size();
+            (nodes.saturating_add(more), depth.max(deeper))
+        };
+        let (nodes, depth) = match &self.body {
+            Body::Scalar { .. } => (0, 0),
+            Body::List(items) => items.iter().fold((0, 0), inner),
+            Body::Map(entries) => entries.iter().map(|entry| &entry.value).fold((0, 0), inner),
+        };
+        (nodes + 1, depth + 1)
+    }
+}
+
+/// Reads the first document of `text`; an empty text reads as null.
+///
+/// # Errors
+/// When it is no YAML, a key stands twice in a section, or aliases grow beyond reason; with line and column.
+pub fn parse(text: &str) -> Result<Tree, ConfError> {
+    let options = granit_parser::options! { emit_comments: false };
+    let parser = Parser::new_from_str_with_options(text.trim_start_matches('\u{feff}'), options);
+    let mut reader = Reader { parser, anchors: HashMap::new(), grown: 0, depth: 0 };
+    reader.document()
+}
+
+struct Reader<'a> {
+    parser: Parser<'a, StrInput<'a>>,
+    anchors: HashMap<usize, Tree>,
+    grown: usize,
+    depth: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn document(&mut self) -> Result<Tree, ConfError> {
+        loop {
+            match self.next()? {
+                None | Some((Event::StreamEnd, _)) => return Ok(null(Pos { line: 1, column: 1 })),
+                Some((Event::StreamStart | Event::DocumentStart(..), _)) => {}
+                Some((event, span)) => return self.value(event, span),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, ConfError> {
+        self.parser.next().transpose().map_err(|error| not_yaml(&error))
+    }
+
+    fn inside(&mut self) -> Result<(Event<'a>, Span), ConfError> {
+        let end = || ConfError::new(Pos::default(), "", "the file ends in the middle; complete it");
+        self.next()?.ok_or_else(end)
+    }
+
+    fn value(&mut self, event: Event<'a>, span: Span) -> Result<Tree, ConfError> {
+        let pos = pos(&span.start);
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return Err(ConfError::new(pos, "", "too many sections inside one another; flatten this"));
+        }
+        let (anchor, mut tree) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let plain = is_plain(style, tag.as_deref());
+                let body = Body::Scalar { text: text.into_owned(), plain };
+                (anchor, Tree { pos, block: false, anchored: false, body })
+            }
+            Event::SequenceStart(style, anchor, _) => {
+                let body = Body::List(self.list()?);
+                (anchor, Tree { pos, block: style == StructureStyle::Block, anchored: false, body })
+            }
+            Event::MappingStart(style, anchor, _) => {
+                let body = Body::Map(self.map()?);
+                (anchor, Tree { pos, block: style == StructureStyle::Block, anchored: false, body })
+            }
+            Event::Alias(id) => (0, self.alias(id, pos)?),
+            _ => return Err(ConfError::new(pos, "", "a value is missing here; write one, or remove its key")),
+        };
+        self.depth -= 1;
+        if anchor != 0 {
+            tree.anchored = true;
+            self.anchors.insert(anchor, tree.clone());
+        }
+        Ok(tree)
+    }
+
+    fn list(&mut self) -> Result<Vec<Tree>, ConfError> {
+        let mut items = Vec::new();
+        loop {
+            match self.inside()? {
+                (Event::SequenceEnd, _) => return Ok(items),
+                (event, span) => items.push(self.value(event, span)?),
+            }
+        }
+    }
+
+    fn map(&mut self) -> Result<Vec<Entry>, ConfError> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut seen: BTreeMap<String, Pos> = BTreeMap::new();
+        let mut merges = Vec::new();
+        loop {
+            let (event, span) = self.inside()?;
+            if matches!(event, Event::MappingEnd) {
+                break;
+            }
+            let key = self.value(event, span)?;
+            let (event, span) = self.inside()?;
+            let value = self.value(event, span)?;
+            let Body::Scalar { text, plain } = key.body else {
+                return Err(ConfError::new(key.pos, "", "a key must be a single word or text; quote it"));
+            };
+            if plain && text == "<<" {
+                merges.push(value);
+                continue;
+            }
+            if let Some(first) = seen.insert(text.clone(), key.pos) {
+                let message =
+                    format!("stands here for the second time, first in line {}; remove one of them", first.line);
+                return Err(ConfError::new(key.pos, text, message));
+            }
+            entries.push(Entry { key: text, pos: key.pos, merged: false, value });
+        }
+        for source in merges {
+            merge_key(&mut entries, &mut seen, source)?;
+        }
+        Ok(entries)
+    }
+
+    fn alias(&mut self, id: usize, pos: Pos) -> Result<Tree, ConfError> {
+        let Some(found) = self.anchors.get(&id) else {
+            return Err(ConfError::new(pos, "", "there is no anchor of this name above; name one that is"));
+        };
+        let (nodes, depth) = found.size();
+        self.grown = self.grown.saturating_add(nodes);
+        if self.grown > ALIAS_NODES || self.depth + depth > DEPTH {
+            return Err(ConfError::new(pos, "", "aliases grow beyond reason; write the values out"));
+        }
+        Ok(Tree { block: false, anchored: false, ..found.clone() })
+    }
+}
+
+/// Adds what `<<` names, where the section has no key of its own.
+fn merge_key(entries: &mut Vec<Entry>, seen: &mut BTreeMap<String, Pos>, source: Tree) -> Result<(), ConfError> {
+    match source.body {
+        Body::Map(more) => {
+            for entry in more {
+                if seen.contains_key(&entry.key) {
+                    continue;
+                }
+                seen.insert(entry.key.clone(), entry.pos);
+                entries.push(Entry { merged: true, ..entry });
+            }
+            Ok(())
+        }
+        Body::List(items) => items.into_iter().try_for_each(|item| merge_key(entries, seen, item)),
+        Body::Scalar { .. } => Err(ConfError::new(source.pos, "<<", "needs a section or a list of sections (*alias)")),
+    }
+}
+
+fn is_plain(style: ScalarStyle, tag: Option<&Tag>) -> bool {
+    let text_tag = tag.is_some_and(|tag| tag.suffix() == "str" || tag.handle() == "!" || tag.suffix().is_empty());
+    matches!(style, ScalarStyle::Plain) && !text_tag
+}
+
+fn null(pos: Pos) -> Tree {
+    Tree { pos, block: false, anchored: false, body: Body::Scalar { text: String::new(), plain: true } }
+}
+
+fn pos(marker: &Marker) -> Pos {
+    Pos { line: marker.line(), column: marker.col() + 1 }
+}
+
+fn not_yaml(error: &ScanError) -> ConfError {
+    ConfError::new(pos(error.marker()), "", format!("this is no YAML: {}", error.info()))
+}
