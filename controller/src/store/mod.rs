@@ -1,3 +1,4 @@
 //! What lies on the controller's disk, and the only way to write it.
 
+pub mod nodes;
 pub mod publish;
