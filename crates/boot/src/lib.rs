@@ -1,2 +1,4 @@
 //! Who asks decides what they get: DHCP, TFTP and HTTP answers as values.
 #![forbid(unsafe_code)]
+
+pub mod http;
