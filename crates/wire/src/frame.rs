@@ -4,10 +4,13 @@
 
 use std::net::Ipv4Addr;
 
+/// Address and port.
+pub type End = (Ipv4Addr, u16);
+
 /// An IPv4 packet that carries `payload` by UDP, both checksums filled in (RFC 791, 768).
 ///
 /// `None` when the payload is longer than an IPv4 packet can be.
-pub fn udp(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), payload: &[u8]) -> Option<Vec<u8>> {
+pub fn udp(from: End, to: End, payload: &[u8]) -> Option<Vec<u8>> {
     let udp_length = u16::try_from(payload.len() + 8).ok()?;
     let length = udp_length.checked_add(20)?;
     let mut ip = Vec::with_capacity(usize::from(length));
@@ -34,7 +37,7 @@ pub fn udp(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), payload: &[u8]) -> Option
 }
 
 /// The other direction: sender, receiver and payload of an IPv4 packet by UDP; `None` for anything else.
-pub fn read_udp(packet: &[u8]) -> Option<((Ipv4Addr, u16), (Ipv4Addr, u16), &[u8])> {
+pub fn read_udp(packet: &[u8]) -> Option<(End, End, &[u8])> {
     let &first = packet.first()?;
     let header = usize::from(first & 15) * 4;
     if first >> 4 != 4 || header < 20 || *packet.get(9)? != 17 {
