@@ -1,0 +1,30 @@
+//! The recipes that switch on machines: what they need is made sure of here, then the tests' `lab` program takes over.
+
+use std::os::unix::process::CommandExt;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::agent::Route;
+use crate::place::Place;
+use crate::shell::{self, say};
+use crate::{dist, packages};
+
+/// Makes the release, then becomes `lab RECIPE`.
+///
+/// # Errors
+/// When something is absent that cannot be installed, or a build fails.
+pub fn run(place: &Place, route: Route, recipe: &str, words: &[&str]) -> anyhow::Result<ExitCode> {
+    packages::ensure(packages::BOOT)?;
+    let dist = dist::make(place, route)?;
+    say("build lab");
+    let mut cargo = shell::cargo();
+    cargo.args(["build", "--locked", "--package", "tests", "--bin", "lab"]).current_dir(&place.root);
+    shell::run(&mut cargo)?;
+    // Becoming it, and not waiting for it, leaves Ctrl-C to the one program that has something to tidy up.
+    let lab = place.target.join("debug/lab");
+    let mut lab = shell::as_root(lab);
+    lab.arg(recipe).args(words).env("WW_DIST", dist).env("WW_BUILD_CACHE", &place.cache);
+    let refused = lab.exec();
+    Err(refused).with_context(|| format!("cannot become {}", shell::line(&lab)))
+}
