@@ -3,10 +3,13 @@
 //! Values in, values out. This crate opens no file, asks no clock and knows no other room.
 #![forbid(unsafe_code)]
 
+pub mod change;
 pub mod conf;
 mod conf_read;
+pub mod edit;
 pub mod error;
 pub mod fields;
+pub mod flags;
 pub mod hostlist;
 pub mod merge;
 pub mod node;

@@ -24,6 +24,8 @@ pub struct Pos {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tree {
     pub pos: Pos,
+    /// Behind its last letter; a block's end is its last value's.
+    pub end: Pos,
     /// Whether it stands here in block notation, line under line, so that lines of it can be exchanged.
     pub block: bool,
     /// Whether an `&anchor` is on it: others may point here.
@@ -89,6 +91,16 @@ impl Tree {
         }
     }
 
+    /// Whether anchors, aliases or merge keys are in it: its text then says more than its values.
+    pub fn has_references(&self) -> bool {
+        self.anchored
+            || match &self.body {
+                Body::Scalar { .. } => false,
+                Body::List(items) => items.iter().any(Tree::has_references),
+                Body::Map(entries) => entries.iter().any(|entry| entry.merged || entry.value.has_references()),
+            }
+    }
+
     /// Its nodes, and how deep they stand in one another.
     fn size(&self) -> (usize, usize) {
         let inner = |(nodes, depth): (usize, usize), child: &Tree| {
@@ -148,21 +160,22 @@ impl<'a> Reader<'a> {
         if self.depth > DEPTH {
             return Err(ConfError::new(pos, "", "too many sections inside one another; flatten this"));
         }
+        let block = |style| style == StructureStyle::Block;
         let (anchor, mut tree) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = is_plain(style, tag.as_deref());
                 let body = Body::Scalar { text: text.into_owned(), plain };
-                (anchor, Tree { pos, block: false, anchored: false, body })
+                (anchor, Tree { pos, end: end_of_scalar(&span), block: false, anchored: false, body })
             }
             Event::SequenceStart(style, anchor, _) => {
-                let body = Body::List(self.list()?);
-                (anchor, Tree { pos, block: style == StructureStyle::Block, anchored: false, body })
+                let (items, end) = self.list(pos, block(style))?;
+                (anchor, Tree { pos, end, block: block(style), anchored: false, body: Body::List(items) })
             }
             Event::MappingStart(style, anchor, _) => {
-                let body = Body::Map(self.map()?);
-                (anchor, Tree { pos, block: style == StructureStyle::Block, anchored: false, body })
+                let (entries, end) = self.map(pos, block(style))?;
+                (anchor, Tree { pos, end, block: block(style), anchored: false, body: Body::Map(entries) })
             }
-            Event::Alias(id) => (0, self.alias(id, pos)?),
+            Event::Alias(id) => (0, self.alias(id, pos, end_of_scalar(&span))?),
             _ => return Err(ConfError::new(pos, "", "a value is missing here; write one, or remove its key")),
         };
         self.depth -= 1;
@@ -173,28 +186,40 @@ impl<'a> Reader<'a> {
         Ok(tree)
     }
 
-    fn list(&mut self) -> Result<Vec<Tree>, ConfError> {
-        let mut items = Vec::new();
+    fn list(&mut self, start: Pos, block: bool) -> Result<(Vec<Tree>, Pos), ConfError> {
+        let mut items: Vec<Tree> = Vec::new();
         loop {
             match self.inside()? {
-                (Event::SequenceEnd, _) => return Ok(items),
+                (Event::SequenceEnd, span) => {
+                    let last = items.last().map_or(start, |item| item.end);
+                    return Ok((items, if block { last } else { pos(&span.end) }));
+                }
                 (event, span) => items.push(self.value(event, span)?),
             }
         }
     }
 
-    fn map(&mut self) -> Result<Vec<Entry>, ConfError> {
+    fn map(&mut self, start: Pos, block: bool) -> Result<(Vec<Entry>, Pos), ConfError> {
+        let mut end = start;
         let mut entries: Vec<Entry> = Vec::new();
         let mut seen: BTreeMap<String, Pos> = BTreeMap::new();
         let mut merges = Vec::new();
         loop {
             let (event, span) = self.inside()?;
             if matches!(event, Event::MappingEnd) {
+                if !block {
+                    end = pos(&span.end);
+                }
                 break;
             }
             let key = self.value(event, span)?;
             let (event, span) = self.inside()?;
-            let value = self.value(event, span)?;
+            let mut value = self.value(event, span)?;
+            // The parser may place an absent value anywhere up to the next token; it is where its key ends.
+            if value.is_null() && matches!(&value.body, Body::Scalar { text, .. } if text.is_empty()) {
+                (value.pos, value.end) = (key.end, key.end);
+            }
+            end = value.end;
             let Body::Scalar { text, plain } = key.body else {
                 return Err(ConfError::new(key.pos, "", "a key must be a single word or text; quote it"));
             };
@@ -212,10 +237,10 @@ impl<'a> Reader<'a> {
         for source in merges {
             merge_key(&mut entries, &mut seen, source)?;
         }
-        Ok(entries)
+        Ok((entries, end))
     }
 
-    fn alias(&mut self, id: usize, pos: Pos) -> Result<Tree, ConfError> {
+    fn alias(&mut self, id: usize, pos: Pos, end: Pos) -> Result<Tree, ConfError> {
         let Some(found) = self.anchors.get(&id) else {
             return Err(ConfError::new(pos, "", "there is no anchor of this name above; name one that is"));
         };
@@ -224,7 +249,7 @@ impl<'a> Reader<'a> {
         if self.grown > ALIAS_NODES || self.depth + depth > DEPTH {
             return Err(ConfError::new(pos, "", "aliases grow beyond reason; write the values out"));
         }
-        Ok(Tree { block: false, anchored: false, ..found.clone() })
+        Ok(Tree { pos, end, block: false, anchored: false, body: found.body.clone() })
     }
 }
 
@@ -252,7 +277,14 @@ fn is_plain(style: ScalarStyle, tag: Option<&Tag>) -> bool {
 }
 
 fn null(pos: Pos) -> Tree {
-    Tree { pos, block: false, anchored: false, body: Body::Scalar { text: String::new(), plain: true } }
+    let body = Body::Scalar { text: String::new(), plain: true };
+    Tree { pos, end: pos, block: false, anchored: false, body }
+}
+
+/// A block scalar's span ends where the next line begins.
+fn end_of_scalar(span: &Span) -> Pos {
+    let (start, end) = (pos(&span.start), pos(&span.end));
+    if end.column == 1 && end.line > start.line { Pos { line: end.line - 1, column: usize::MAX } } else { end }
 }
 
 fn pos(marker: &Marker) -> Pos {
