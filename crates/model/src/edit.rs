@@ -126,7 +126,9 @@ impl Patch<'_> {
             }
         }
         for (index, (key, doc)) in after.iter().enumerate() {
-            if own.iter().any(|entry| entry.key == *key) || before.at(key) == Some(doc) {
+            // The two sections of the file itself are always written, as stock does.
+            let there = level > 0 && before.at(key) == Some(doc);
+            if there || own.iter().any(|entry| entry.key == *key) {
                 continue;
             }
             left += 1;
@@ -378,7 +380,7 @@ extra: 1
 
     #[test]
     fn anchors_that_are_not_touched_stay() {
-        let text = "nodes:\n  n1: &a\n    init: /x\n  n2:\n    <<: *a\n    root: tmpfs\n";
+        let text = "nodeprofiles: {}\nnodes:\n  n1: &a\n    init: /x\n  n2:\n    <<: *a\n    root: tmpfs\n";
         let new = changed(text, |conf| node(conf, "n2").profile.root = "initramfs".into());
         assert_eq!(new, text.replace("tmpfs", "initramfs"));
     }
