@@ -38,7 +38,10 @@ pub fn boot(arguments: &[String]) -> ! {
 
 /// The same after somebody else chose and filled the root.
 pub fn after_root(arguments: &[String]) -> ! {
-    start(arguments, |_, config| Ok(plan::after_root(config, arguments)))
+    start(arguments, |machine, config| {
+        machine.environment.push(("WWTWOSTAGE".to_owned(), "1".to_owned()));
+        Ok(plan::after_root(config, arguments))
+    })
 }
 
 /// The plan that this machine would get, for `--dry-run`.
