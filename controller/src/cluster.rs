@@ -12,20 +12,49 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use model::Node;
+use boot::http::Directory;
+use model::{Node, NodesConf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::serve::Shutdown;
 use crate::site::Site;
 use crate::status::Book;
+use crate::store;
 
 /// One consistent state of configuration and nodes. Never changed, only replaced.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     pub site: Site,
+    /// nodes.conf as it stands; empty when there is none.
+    pub nodes: NodesConf,
     /// Every node put together from its profiles, sorted by name.
     pub merged: Vec<Node>,
+    /// Who of `merged` has which address.
+    pub directory: Directory,
+    /// False until nodes.conf could be read for the first time.
+    pub usable: bool,
     /// Counts the reloads.
     pub generation: u64,
+}
+
+impl Cluster {
+    /// A snapshot of these nodes.
+    pub fn new(site: Site, nodes: NodesConf, generation: u64) -> Cluster {
+        let merged = nodes.all_merged();
+        let directory = Directory::new(&merged);
+        Cluster { site, nodes, merged, directory, usable: true, generation }
+    }
+
+    /// The node of this name, put together.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        let at = self.merged.binary_search_by(|node| node.id.as_str().cmp(name)).ok()?;
+        self.merged.get(at)
+    }
+
+    /// What `boot::http` decides with.
+    pub fn known(&self) -> boot::http::decide::Nodes<'_> {
+        self.usable.then_some((self.merged.as_slice(), &self.directory))
+    }
 }
 
 /// The handle that every server holds: the current snapshot and the status book. Clones are the same thing.
@@ -40,22 +69,28 @@ struct Inner {
     trouble: ArcSwapOption<String>,
     /// Held while files are read: one reader at a time, the others get what it found.
     reading: Mutex<()>,
+    /// Held while an unknown address is given a node.
+    claiming: tokio::sync::Mutex<()>,
+    /// Places for overlay builds that requests cause.
+    builds: Arc<Semaphore>,
     status: Book,
 }
 
 impl Shared {
     /// The handle over the state that `site` and its nodes.conf give.
     pub fn new(site: Site) -> Shared {
-        let stamps = Stamps::take(&site);
-        let merged = Vec::new();
-        let cluster = Cluster { site, merged, generation: 1 };
-        Shared(Arc::new(Inner {
-            current: ArcSwap::from_pointee(cluster),
-            stamps: ArcSwap::from_pointee(stamps),
+        let empty = Cluster { usable: false, ..Cluster::new(site.clone(), NodesConf::default(), 0) };
+        let shared = Shared(Arc::new(Inner {
+            stamps: ArcSwap::from_pointee(Stamps::take(&site)),
+            current: ArcSwap::from_pointee(empty),
             trouble: ArcSwapOption::empty(),
             reading: Mutex::new(()),
+            claiming: tokio::sync::Mutex::new(()),
+            builds: Arc::new(Semaphore::new(builds_at_once())),
             status: Book::default(),
-        }))
+        }));
+        shared.read_nodes(site);
+        shared
     }
 
     /// The snapshot as it stands, without a look at the files.
@@ -98,11 +133,65 @@ impl Shared {
         self.0.trouble.load_full().map(|text| text.to_string()).into_iter().collect()
     }
 
+    /// The turn to give an unknown address a node.
+    pub async fn claiming(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.claiming.lock().await
+    }
+
+    /// A place to build an overlay in; first come, first served.
+    pub async fn build_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.builds.clone().acquire_owned().await.ok()
+    }
+
     fn is_stale(&self) -> bool {
         **self.0.stamps.load() != Stamps::take(&self.current().site)
     }
 
-    fn read(&self) {}
+    /// Reads both files. What cannot be understood leaves the snapshot as it is. The lock is the caller's.
+    fn read(&self) {
+        let site = &self.current().site;
+        // Before the files: one that changes while it is read is then read again at the next look.
+        self.0.stamps.store(Arc::new(Stamps::take(site)));
+        match Site::read(site.conf_path.clone()) {
+            Ok(site) => self.read_nodes(site),
+            Err(error) => self.keep_last_good(&error),
+        }
+    }
+
+    fn read_nodes(&self, site: Site) {
+        // nodes.conf may lie elsewhere by the new configuration.
+        self.0.stamps.store(Arc::new(Stamps::take(&site)));
+        let nodes = if site.conf.paths.nodes_conf().exists() {
+            store::nodes::load(&site)
+        } else {
+            // As in stock: a site begins without one.
+            Ok(NodesConf::default())
+        };
+        let nodes = match nodes {
+            Ok(nodes) => nodes,
+            Err(error) => return self.keep_last_good(&error),
+        };
+        for warning in nodes.warnings() {
+            tracing::warn!("nodes.conf: {warning}");
+        }
+        let cluster = Cluster::new(site, nodes, self.current().generation + 1);
+        tracing::info!("{} nodes, generation {}", cluster.merged.len(), cluster.generation);
+        self.0.status.reloaded(cluster.merged.iter().map(|node| node.id.as_str()));
+        self.0.current.store(Arc::new(cluster));
+        self.0.trouble.store(None);
+    }
+
+    fn keep_last_good(&self, error: &anyhow::Error) {
+        let text = format!("{error:#}");
+        let state = if self.current().usable { "the last good state goes on serving" } else { "nodes get 503" };
+        tracing::error!("{text}; {state}");
+        self.0.trouble.store(Some(Arc::new(text)));
+    }
+}
+
+/// Enough to keep the processors busy while some builds wait for the disk.
+fn builds_at_once() -> usize {
+    2 * std::thread::available_parallelism().map_or(2, usize::from)
 }
 
 /// Reads the files when one of them changes, so that the next request need not. Ends on shutdown.
@@ -182,5 +271,114 @@ impl Stamp {
             size: data.size(),
             changed: (data.ctime(), data.ctime_nsec()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::write;
+
+    struct Home(tempfile::TempDir);
+
+    impl Home {
+        fn new(nodes: &str) -> (Home, Shared) {
+            let home = Home(tempfile::tempdir().unwrap());
+            fs::create_dir(home.0.path().join("warewulf")).unwrap();
+            home.conf("");
+            home.nodes(nodes);
+            let shared = Shared::new(Site::read(home.path("warewulf.conf")).unwrap());
+            (home, shared)
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join("warewulf").join(name)
+        }
+
+        fn conf(&self, more: &str) {
+            write(self.path("warewulf.conf"), format!("paths: {{sysconfdir: {}}}\n{more}", self.0.path().display()))
+                .unwrap();
+        }
+
+        fn nodes(&self, text: &str) {
+            write(self.path("nodes.conf"), text).unwrap();
+        }
+    }
+
+    fn names(shared: &Shared) -> Vec<String> {
+        shared.current().merged.iter().map(|node| node.id.clone()).collect()
+    }
+
+    #[test]
+    fn an_edit_is_seen_by_the_next_look() {
+        let (home, shared) = Home::new("nodes: {c1: {}}");
+        assert_eq!(names(&shared), ["c1"]);
+        home.nodes("nodes: {c1: {}, c2: {}}");
+        shared.refresh();
+        assert_eq!(names(&shared), ["c1", "c2"]);
+        assert_eq!(shared.current().node("c2").unwrap().id, "c2");
+        assert_eq!(shared.current().generation, 2);
+        shared.refresh();
+        assert_eq!(shared.current().generation, 2, "nothing changed, nothing was read");
+    }
+
+    #[test]
+    fn a_broken_nodes_conf_keeps_the_last_good_one_and_is_named_with_its_place() {
+        let (home, shared) = Home::new("nodes: {c1: {}}");
+        home.nodes("nodes:\n  c1:\n    network devices\n      x: [\n");
+        shared.refresh();
+        assert_eq!(names(&shared), ["c1"]);
+        let problems = shared.problems();
+        assert!(problems[0].contains("nodes.conf: line "), "{problems:?}");
+        home.nodes("nodes: {c3: {}}");
+        shared.refresh();
+        assert_eq!((names(&shared), shared.problems()), (vec!["c3".to_string()], vec![]));
+    }
+
+    #[test]
+    fn a_broken_warewulf_conf_keeps_the_last_good_one() {
+        let (home, shared) = Home::new("nodes: {c1: {}}");
+        home.conf("warewulf: {port: [\n");
+        shared.reload();
+        assert_eq!(names(&shared), ["c1"]);
+        assert!(shared.problems()[0].contains("warewulf.conf: line "), "{:?}", shared.problems());
+        home.conf("warewulf: {update interval: 7}\n");
+        shared.refresh();
+        assert_eq!(shared.current().site.conf.warewulf.update_interval, 7);
+    }
+
+    #[test]
+    fn a_start_with_a_broken_file_is_unusable_until_it_is_mended() {
+        let (home, shared) = Home::new("nodes: [");
+        assert!(shared.current().known().is_none());
+        home.nodes("");
+        shared.refresh();
+        assert!(shared.current().known().is_some());
+    }
+
+    #[test]
+    fn no_nodes_conf_is_an_empty_one() {
+        let (home, shared) = Home::new("nodes: {c1: {}}");
+        fs::remove_file(home.path("nodes.conf")).unwrap();
+        shared.refresh();
+        assert_eq!((names(&shared), shared.current().usable), (vec![], true));
+    }
+
+    #[tokio::test]
+    async fn watching_reads_ahead_of_requests() {
+        let (home, shared) = Home::new("nodes: {c1: {}}");
+        let (trigger, shutdown) = crate::serve::shutdown();
+        let watching = tokio::spawn(watch(shared.clone(), shutdown));
+        for round in 0.. {
+            // The watcher may not be up yet when the first edit is made.
+            home.nodes(&format!("nodes: {{c2: {{comment: x{round}}}}}"));
+            tokio::time::sleep(SETTLE * 3).await;
+            if names(&shared) == ["c2"] {
+                break;
+            }
+            assert!(round < 50, "never noticed");
+        }
+        trigger.pull();
+        watching.await.unwrap().unwrap();
     }
 }

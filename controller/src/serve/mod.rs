@@ -3,6 +3,7 @@
 //! Sockets are bound in one place, `cli::server`. Nothing here decides what a node gets.
 
 pub mod http;
+pub mod neighbour;
 
 use tokio::sync::watch;
 

@@ -35,6 +35,9 @@ pub enum Refusal {
     /// A kernel that is named but cannot be opened.
     #[error("{0}")]
     KernelUnreadable(String),
+    /// In an image or among the files.
+    #[error("{0} is a link that leads out")]
+    LeadsOut(String),
     #[error("{0}")]
     NoInitramfs(String),
     #[error("{0} was never built")]
@@ -83,6 +86,7 @@ impl Refusal {
             NeedsTls | FilesHighPort(_) | FilesWrongKey => 403,
             Nowhere
             | UnknownToGrub(_)
+            | LeadsOut(_)
             | NotBuilt(_)
             | OverlayFailed(_)
             | NoScript(_)
@@ -104,7 +108,7 @@ impl Refusal {
         match self {
             WrongAssetKey => Some("BAD_ASSET"),
             UnknownNode(_) | NoImageName | UnsafeName(_) | NoKernel(_) | NoInitramfs(_) => Some("BAD_REQUEST"),
-            NotBuilt(_) | OverlayFailed(_) | NoScript(_) | UnknownCompression(_) => Some("NOT_FOUND"),
+            LeadsOut(_) | NotBuilt(_) | OverlayFailed(_) | NoScript(_) | UnknownCompression(_) => Some("NOT_FOUND"),
             ScriptFailed(_) => Some("ERROR"),
             _ => None,
         }

@@ -1,0 +1,287 @@
+//! From a parsed head to a reply: asks `boot::http` what it comes to, and fetches that from disk, overlays or templates.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use boot::http::loader::{self, Loader};
+use boot::http::{
+    Answer, Caller, Compress, Decision, Files, OverlayKind, Refusal, Stage, StageAsk, Target, decide, target,
+};
+use model::Node;
+
+use crate::cluster::{Cluster, Shared};
+use crate::serve::http::head::{Head, Method};
+use crate::serve::http::inside::{self, Missing};
+use crate::serve::http::reply::{self, Reply};
+use crate::serve::http::{discover, script};
+use crate::serve::neighbour;
+
+/// A reply, and what the status book is to learn once it went out.
+#[derive(Debug)]
+pub struct Answered {
+    pub reply: Reply,
+    pub noted: Option<Noted>,
+}
+
+/// A line for the status book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// Empty: the line of the unknown addresses.
+    pub node: String,
+    pub stage: &'static str,
+    pub sent: String,
+    /// `sent` is a reason, not a file: it counts whatever becomes of the reply.
+    pub refused: bool,
+}
+
+/// What was fetched, and the name under which it counts as sent.
+enum Material {
+    Text(Vec<u8>),
+    File(File),
+}
+
+type Fetched = Result<(Material, String), Refusal>;
+
+/// Answers one request.
+pub async fn answer(head: &Head, peer: SocketAddr, tls: bool, shared: &Shared) -> Answered {
+    if head.method == Method::Other {
+        return plain(refused(&Refusal::MethodNotAllowed));
+    }
+    match target::read(&head.target) {
+        Err(refusal) => plain(refused(&refusal)),
+        Ok(Target::Redirect(to)) => plain(Reply::redirect(307, to)),
+        Ok(Target::Nowhere | Target::Status) => plain(refused(&Refusal::Nowhere)),
+        Ok(Target::BootFile(name)) => {
+            let cluster = shared.fresh().await;
+            plain(boot_file(head, &cluster, &name))
+        }
+        Ok(Target::Files(ask)) => {
+            let caller = caller(ask.wwid.clone(), peer, tls).await;
+            let cluster = shared.fresh().await;
+            plain(files(head, &cluster, &ask, &caller))
+        }
+        Ok(Target::Stage(ask)) => stage(head, ask, peer, tls, shared).await,
+    }
+}
+
+async fn stage(head: &Head, ask: StageAsk, peer: SocketAddr, tls: bool, shared: &Shared) -> Answered {
+    let caller = caller(ask.wwid.clone(), peer, tls).await;
+    let cluster = discover::settled(shared, &ask, &caller).await;
+    // Builds wait here, where waiting costs nothing, and never in the threads that everybody's files come from.
+    let builds = matches!(decide(&ask, &caller, &cluster).verdict, Ok(Answer::Overlay { .. }));
+    let _place = if builds { shared.build_place().await } else { None };
+    let head = head.clone();
+    let fetched = tokio::task::spawn_blocking(move || fetch(&head, &ask, &caller, &cluster)).await;
+    fetched.unwrap_or_else(|error| {
+        tracing::error!("a request died: {error}");
+        plain(refused(&Refusal::Broken("an error of ours; the log says more".into())))
+    })
+}
+
+fn decide<'a>(ask: &StageAsk, caller: &Caller, cluster: &'a Cluster) -> Decision<'a> {
+    decide::stage(ask, caller, &cluster.site.conf, cluster.known())
+}
+
+/// Decides and carries out. Blocks.
+fn fetch(head: &Head, ask: &StageAsk, caller: &Caller, cluster: &Arc<Cluster>) -> Answered {
+    let decision = decide(ask, caller, cluster);
+    let node = decision.node.map_or_else(String::new, |node| node.id.clone());
+    let wwid = caller.wwid.as_deref().unwrap_or("");
+    let fetched = decision.verdict.and_then(|answer| material(&answer, ask, wwid, cluster));
+    let noted = |sent: String, refused| Noted { node, stage: ask.stage.name(), sent, refused };
+    let refusal = match fetched {
+        Ok((Material::Text(text), sent)) => {
+            let reply = Reply::text(200, "text", text);
+            return Answered { reply, noted: Some(noted(sent, false)) };
+        }
+        Ok((Material::File(file), sent)) => match Reply::file(head, file, reply::kind(&sent)) {
+            Ok(reply) => return Answered { reply, noted: Some(noted(sent, false)) },
+            Err(error) => Refusal::Broken(error.to_string()),
+        },
+        Err(refusal) => refusal,
+    };
+    tracing::info!("{} for {:?}: {refusal}", ask.stage.name(), caller.wwid.as_deref().unwrap_or("nobody"));
+    let noted = refusal.mark().map(|mark| noted(mark.to_string(), true));
+    Answered { reply: refused(&refusal), noted }
+}
+
+fn material(answer: &Answer<'_>, ask: &StageAsk, wwid: &str, cluster: &Arc<Cluster>) -> Fetched {
+    let paths = &cluster.site.conf.paths;
+    match answer {
+        // Still claimable after the attempt to claim: it failed, and the log says why.
+        Answer::Claim { .. } => match decide::UNCONFIGURED {
+            Answer::Script { template, .. } => ipxe(cluster, None, wwid, template),
+            _ => Err(Refusal::Nowhere),
+        },
+        Answer::Script { node, template } => ipxe(cluster, *node, wwid, template),
+        Answer::GrubConfig { node } => grub(cluster, node, wwid, ask.stage),
+        Answer::Kernel { node } => kernel(cluster, node, ask),
+        Answer::Initramfs { node } => initramfs(cluster, node, ask),
+        Answer::Image { name } => published(&paths.image_file(name), &ask.compress),
+        Answer::Overlay { node, kind } => overlay(cluster, node, *kind, ask),
+        Answer::Loader { image, loader } => boot_loader(&paths.image_root(image), *loader, &ask.compress),
+    }
+}
+
+fn ipxe(cluster: &Arc<Cluster>, node: Option<&Node>, wwid: &str, template: &str) -> Fetched {
+    let path = cluster.site.conf.paths.etc().join("ipxe").join(format!("{template}.ipxe"));
+    let text = script::render(cluster, node, wwid, &path)?;
+    Ok((Material::Text(text), base_name(&path)))
+}
+
+fn grub(cluster: &Arc<Cluster>, node: &Node, wwid: &str, stage: Stage) -> Fetched {
+    let path = cluster.site.conf.paths.etc().join("grub").join("grub.cfg.ww");
+    let text = script::render(cluster, Some(node), wwid, &path).map_err(|refusal| match refusal {
+        Refusal::NoScript(name) if stage == Stage::Efiboot => Refusal::NoGrubConfig(name),
+        other => other,
+    })?;
+    Ok((Material::Text(text), base_name(&path)))
+}
+
+/// A file that was published whole, or the packed one beside it.
+fn published(path: &Path, compress: &Compress) -> Fetched {
+    let open = |path: &Path| {
+        let file = File::open(path).ok()?;
+        file.metadata().ok()?.is_file().then_some((Material::File(file), base_name(path)))
+    };
+    let name = || Refusal::NotBuilt(path.display().to_string());
+    match compress {
+        Compress::Gz => {
+            let missing = || if path.is_file() { Refusal::NotCompressed } else { name() };
+            open(&with_gz(path)).ok_or_else(missing)
+        }
+        Compress::No | Compress::Other(_) => open(path).ok_or_else(name),
+    }
+}
+
+/// The first of the loader's places that holds a file.
+fn boot_loader(root: &Path, loader: Loader, compress: &Compress) -> Fetched {
+    for place in loader::places(loader) {
+        for path in expand(root, place) {
+            if let Ok(file) = inside::open(root, &path) {
+                return match compress {
+                    Compress::Gz => match inside::open(root, &with_gz(&path)) {
+                        Ok(file) => Ok((Material::File(file), base_name(&with_gz(&path)))),
+                        Err(_) => Err(Refusal::NotCompressed),
+                    },
+                    Compress::No | Compress::Other(_) => Ok((Material::File(file), base_name(&path))),
+                };
+            }
+        }
+    }
+    Err(Refusal::NoLoader)
+}
+
+/// A place with a `*` for a folder, as all the places that it stands for, by name.
+fn expand(root: &Path, place: &str) -> Vec<PathBuf> {
+    let Some((before, after)) = place.split_once("*/") else { return vec![PathBuf::from(place)] };
+    let mut names: Vec<_> = std::fs::read_dir(root.join(before))
+        .map(|entries| entries.filter_map(Result::ok).map(|entry| entry.file_name()).collect())
+        .unwrap_or_default();
+    names.sort();
+    names.into_iter().map(|name| Path::new(before).join(name).join(after)).collect()
+}
+
+/// A file that the image or the site filled in.
+fn from_image(root: &Path, relative: &Path, compress: &Compress) -> Fetched {
+    let name = relative.display();
+    let plain = inside::open(root, relative);
+    let file = match (plain, compress) {
+        (Ok(_), Compress::Gz) => {
+            let packed = with_gz(relative);
+            let file = inside::open(root, &packed).map_err(|_| Refusal::NotCompressed)?;
+            return Ok((Material::File(file), base_name(&packed)));
+        }
+        (Ok(file), _) => file,
+        (Err(Missing::LeadsOut), _) => return Err(Refusal::LeadsOut(name.to_string())),
+        (Err(Missing::NotThere), _) => return Err(Refusal::NoKernel(format!("the image has no file {name}"))),
+        (Err(Missing::DeadLink), _) => {
+            return Err(Refusal::KernelUnreadable(format!("{name} is a link to nothing in the image")));
+        }
+        (Err(Missing::Other(error)), _) => return Err(Refusal::KernelUnreadable(format!("{name}: {error}"))),
+    };
+    Ok((Material::File(file), base_name(relative)))
+}
+
+fn files(head: &Head, cluster: &Cluster, ask: &Files, caller: &Caller) -> Reply {
+    if let Err(refusal) = decide::files(ask, caller, &cluster.site.conf, cluster.known()) {
+        tracing::info!("files for {:?}: {refusal}", caller.wwid.as_deref().unwrap_or("nobody"));
+        return refused(&refusal);
+    }
+    let root = &cluster.site.conf.paths.wwfilesdir;
+    let path = Path::new(&ask.path);
+    match inside::open(root, path) {
+        _ if ask.render => refused(&Refusal::NoFile),
+        Ok(_) if ask.path.ends_with('/') => {
+            let query = ask.query.as_deref().map_or_else(String::new, |query| format!("?{query}"));
+            Reply::redirect(301, format!("../{}{query}", base_name(path)))
+        }
+        Ok(file) => Reply::file(head, file, reply::kind(&base_name(path)))
+            .unwrap_or_else(|error| refused(&Refusal::Broken(error.to_string()))),
+        Err(Missing::Other(error)) => refused(&Refusal::Broken(error.to_string())),
+        Err(_) => refused(&Refusal::NoFile),
+    }
+}
+
+/// A boot loader for firmware that asks by HTTP: those that TFTP serves, by the same names, and no others.
+fn boot_file(head: &Head, cluster: &Cluster, name: &str) -> Reply {
+    let conf = &cluster.site.conf;
+    let wanted = |file: &&String| *file == name || base_name(Path::new(file)) == name;
+    let Some(file) = conf.tftp.ipxe.values().find(wanted) else { return refused(&Refusal::NoBootFile) };
+    match File::open(conf.paths.ipxesource.join(file)) {
+        Ok(open) => Reply::file(head, open, reply::kind(file))
+            .unwrap_or_else(|error| refused(&Refusal::Broken(error.to_string()))),
+        Err(_) => refused(&Refusal::NoBootFile),
+    }
+}
+
+async fn caller(named: Option<String>, peer: SocketAddr, tls: bool) -> Caller {
+    let wwid = match named {
+        Some(wwid) => Some(wwid),
+        None => neighbour::address_of(peer.ip()).await.as_deref().and_then(target::wwid),
+    };
+    Caller { wwid, source_port: peer.port(), tls }
+}
+
+/// The reply to a refusal.
+fn refused(refusal: &Refusal) -> Reply {
+    let mut reply = match refusal {
+        // As if there were no such thing, byte for byte: some clients take any body for the file.
+        Refusal::UnknownCompression(_) | Refusal::NotCompressed => Reply::empty(refusal.code()),
+        refusal => Reply::line(refusal.code(), &refusal.to_string()),
+    };
+    match refusal.code() {
+        405 => reply.headers.push(("Allow", "GET, HEAD".into())),
+        503 => reply.headers.push(("Retry-After", "5".into())),
+        _ => {}
+    }
+    reply
+}
+
+fn plain(reply: Reply) -> Answered {
+    Answered { reply, noted: None }
+}
+
+fn with_gz(path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(".gz");
+    path.into()
+}
+
+fn base_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn kernel(_cluster: &Cluster, _node: &Node, _ask: &StageAsk) -> Fetched {
+    Err(Refusal::Broken("this build finds no kernels".into()))
+}
+
+fn initramfs(_cluster: &Cluster, _node: &Node, _ask: &StageAsk) -> Fetched {
+    Err(Refusal::Broken("this build finds no kernels".into()))
+}
+
+fn overlay(_cluster: &Cluster, _node: &Node, _kind: OverlayKind, _ask: &StageAsk) -> Fetched {
+    Err(Refusal::Broken("this build makes no overlays".into()))
+}
