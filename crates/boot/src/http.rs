@@ -8,6 +8,7 @@ pub mod conditions;
 pub mod date;
 pub mod decide;
 pub mod directory;
+pub mod discovery;
 pub mod loader;
 pub mod range;
 pub mod refusal;

@@ -274,7 +274,12 @@ fn base_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn kernel(_cluster: &Cluster, _node: &Node, _ask: &StageAsk) -> Fetched {
+fn kernel(cluster: &Cluster, node: &Node, ask: &StageAsk) -> Fetched {
+    let root = cluster.site.conf.paths.image_root(&node.profile.image_name);
+    let version = &node.profile.kernel.version;
+    if version.contains('/') {
+        return from_image(&root, Path::new(version), &ask.compress);
+    }
     Err(Refusal::Broken("this build finds no kernels".into()))
 }
 

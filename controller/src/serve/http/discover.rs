@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use boot::http::{Answer, Caller, StageAsk, decide};
+use boot::http::{Answer, Caller, StageAsk, decide, discovery};
 
 use crate::cluster::{Cluster, Shared};
+use crate::store;
 
 /// The snapshot to decide on. Where the decision would be to claim a node, that was done, or failed and was logged.
 pub async fn settled(shared: &Shared, ask: &StageAsk, caller: &Caller) -> Arc<Cluster> {
@@ -14,9 +15,12 @@ pub async fn settled(shared: &Shared, ask: &StageAsk, caller: &Caller) -> Arc<Cl
     }
     // The second of two with one address finds it given when its turn comes.
     let _turn = shared.claiming().await;
-    let (shared, ask, caller) = (shared.clone(), ask.clone(), caller.clone());
-    let claimed = tokio::task::spawn_blocking(move || claim(&shared, &ask, &caller)).await;
-    claimed.unwrap_or(cluster)
+    let (handle, ask, caller) = (shared.clone(), ask.clone(), caller.clone());
+    let claimed = tokio::task::spawn_blocking(move || claim(&handle, &ask, &caller)).await;
+    if let Err(error) = claimed {
+        tracing::error!("discovery: {error}");
+    }
+    shared.current()
 }
 
 fn claims(ask: &StageAsk, caller: &Caller, cluster: &Cluster) -> bool {
@@ -24,7 +28,28 @@ fn claims(ask: &StageAsk, caller: &Caller, cluster: &Cluster) -> bool {
     matches!(decision.verdict, Ok(Answer::Claim { .. }))
 }
 
-fn claim(shared: &Shared, _ask: &StageAsk, _caller: &Caller) -> Arc<Cluster> {
+/// Decides once more on what is on the disk, with the file locked, and writes it.
+fn claim(shared: &Shared, ask: &StageAsk, caller: &Caller) {
+    let site = &shared.current().site;
+    let wwid = caller.wwid.as_deref().unwrap_or("");
+    match store::nodes::change(site, |nodes| Ok(discovery::claim(ask, caller, &site.conf, nodes))) {
+        Ok((Some(node), _)) => {
+            tracing::info!("discovery: {wwid} is {node} from now on");
+            forget_archives(shared, &node);
+        }
+        Ok((None, _)) => {}
+        Err(error) => tracing::error!("discovery: {wwid} stays unknown, nodes.conf was not changed: {error:#}"),
+    }
     shared.refresh();
-    shared.current()
+}
+
+/// What was built for a machine that had this name before is not for this one.
+fn forget_archives(shared: &Shared, node: &str) {
+    let folder = shared.current().site.conf.paths.built_overlays(node);
+    let Ok(entries) = std::fs::read_dir(&folder) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        if let Err(error) = std::fs::remove_file(entry.path()) {
+            tracing::warn!("remove {}: {error}", entry.path().display());
+        }
+    }
 }
