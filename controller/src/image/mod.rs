@@ -1,0 +1,3 @@
+//! Images: what nodes boot. The tree of each lies unpacked below `wwchrootdir`.
+
+pub mod kernels;
