@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use boot::http::Directory;
 use model::{Node, NodesConf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::serve::Shutdown;
 use crate::site::Site;
@@ -73,6 +73,8 @@ struct Inner {
     claiming: tokio::sync::Mutex<()>,
     /// Places for overlay builds that requests cause.
     builds: Arc<Semaphore>,
+    /// The generation, for those who wait for the next.
+    swapped: watch::Sender<u64>,
     status: Book,
 }
 
@@ -87,6 +89,7 @@ impl Shared {
             reading: Mutex::new(()),
             claiming: tokio::sync::Mutex::new(()),
             builds: Arc::new(Semaphore::new(builds_at_once())),
+            swapped: watch::Sender::new(0),
             status: Book::default(),
         }));
         shared.read_nodes(site);
@@ -107,6 +110,12 @@ impl Shared {
         // A read that panicked has changed nothing: the last good state serves.
         let _ = tokio::task::spawn_blocking(move || shared.refresh()).await;
         self.current()
+    }
+
+    /// Returns when the snapshot is another than that of `generation`.
+    pub async fn changed(&self, generation: u64) {
+        // The sender lives as long as this handle.
+        let _ = self.0.swapped.subscribe().wait_for(|now| *now != generation).await;
     }
 
     /// Reads the files again if they are others than those that were read. Blocks.
@@ -177,7 +186,9 @@ impl Shared {
         let cluster = Cluster::new(site, nodes, self.current().generation + 1);
         tracing::info!("{} nodes, generation {}", cluster.merged.len(), cluster.generation);
         self.0.status.reloaded(cluster.merged.iter().map(|node| node.id.as_str()));
+        let generation = cluster.generation;
         self.0.current.store(Arc::new(cluster));
+        self.0.swapped.send_replace(generation);
         self.0.trouble.store(None);
     }
 

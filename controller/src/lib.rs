@@ -3,8 +3,8 @@
 
 pub mod cli;
 pub mod cluster;
-pub mod image;
 pub mod serve;
 pub mod site;
 pub mod status;
 pub mod store;
+mod sys;

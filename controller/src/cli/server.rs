@@ -33,10 +33,14 @@ async fn daemon(site: Site) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let port = site.conf.warewulf.port;
     let shared = tokio::task::spawn_blocking(move || Shared::new(site)).await?;
+    let cluster = shared.current();
+    let conf = &cluster.site.conf;
     let mut servers = JoinSet::new();
     servers.spawn(serve::http::run(http_listener(port)?, shared.clone(), shutdown.clone()));
     servers.spawn(cluster::watch(shared.clone(), shutdown.clone()));
-    // Further servers (DHCP, TFTP, router advertisements) are spawned here, each with a socket bound above.
+    servers.spawn(serve::dhcp::run(serve::dhcp::bind(conf)?, shared.clone(), shutdown.clone()));
+    servers.spawn(serve::tftp::run(serve::tftp::bind(conf)?, shared.clone(), shutdown.clone()));
+    servers.spawn(serve::ra::run(serve::ra::bind(conf)?, shared.clone(), shutdown.clone()));
     tracing::info!("serving HTTP on port {port}, {} nodes", shared.current().merged.len());
     loop {
         tokio::select! {

@@ -2,8 +2,12 @@
 //!
 //! Sockets are bound in one place, `cli::server`. Nothing here decides what a node gets.
 
+pub mod dhcp;
 pub mod http;
+pub mod link;
 pub mod neighbour;
+pub mod ra;
+pub mod tftp;
 
 use tokio::sync::watch;
 

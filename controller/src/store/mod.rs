@@ -1,5 +1,5 @@
 //! What lies on the controller's disk, and the only way to write it.
 
-pub mod lint;
+pub mod leases;
 pub mod nodes;
 pub mod publish;

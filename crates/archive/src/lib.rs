@@ -2,6 +2,5 @@
 #![forbid(unsafe_code)]
 
 mod entry;
-pub mod newc;
 
 pub use entry::{Entry, Kind};

@@ -14,6 +14,8 @@ const RANGE_LEASE: u32 = 3_600;
 const OFFER_KEPT: u64 = 60;
 /// Seconds that a declined or taken address is not tried again.
 const AVOIDED: u64 = 3_600;
+/// Seconds that an address is kept while the link is asked; longer than that takes.
+const ASKING: u64 = 3;
 
 /// Answers a question as the server of the link's addresses.
 pub fn decide(question: &Question, arrival: Arrival<'_>, view: View<'_>) -> Decision {
@@ -107,7 +109,7 @@ impl<'a> Desk<'a> {
                     return Decision::Silent(Reason::RangeFull);
                 };
                 if !sure && !self.is_sure(address) {
-                    return Decision::Probe(address);
+                    return self.probe(address);
                 }
                 let lease =
                     Lease { address, client: self.client(), state: State::Offered, until: self.view.now + OFFER_KEPT };
@@ -165,13 +167,14 @@ impl<'a> Desk<'a> {
         if leases.at(asked).is_some_and(|lease| lease.client == client && self.is_kept(lease)) {
             return self.bind(asked);
         }
-        if leases.at(asked).is_some_and(|lease| lease.holds(self.view.now)) || leases.of(&client).is_some() {
+        let held = leases.at(asked).is_some_and(|lease| lease.client != client && lease.holds(self.view.now));
+        if held || leases.of(&client).is_some_and(|lease| lease.address != asked) {
             return self.nak(refused);
         }
         match wanted {
             // It is nobody's, and the client has it from us: before a restart, or before the file of leases was lost.
             Wanted::Selecting | Wanted::Renewing if self.is_sure(asked) => self.bind(asked),
-            Wanted::Selecting | Wanted::Renewing => Decision::Probe(asked),
+            Wanted::Selecting | Wanted::Renewing => self.probe(asked),
             Wanted::InitReboot | Wanted::Rebinding => Decision::Silent(Reason::NoRecord(asked)),
         }
     }
@@ -179,6 +182,11 @@ impl<'a> Desk<'a> {
     /// Nobody answered for the address. What a relay stands before cannot be asked for from here.
     fn is_sure(&self, address: Ipv4Addr) -> bool {
         self.arrival.free == Some(address) || !self.question.giaddr.is_unspecified()
+    }
+
+    fn probe(&self, address: Ipv4Addr) -> Decision {
+        let until = self.view.now + ASKING;
+        Decision::Probe(Lease { address, client: self.client(), state: State::Asking, until })
     }
 
     fn bind(&self, address: Ipv4Addr) -> Decision {
@@ -284,7 +292,7 @@ impl<'a> Desk<'a> {
         let may = |address| !self.is_forbidden(address);
         let good = |address: Ipv4Addr| (start..=end).contains(&address) && may(address);
         if let Some(lease) = leases.of(&self.client()).filter(|lease| good(lease.address)) {
-            return Some((lease.address, lease.holds(now)));
+            return Some((lease.address, lease.holds(now) && lease.state != State::Asking));
         }
         let asked = self.question.requested.filter(|asked| good(*asked));
         if let Some(asked) = asked.filter(|asked| leases.at(*asked).is_none_or(|lease| !lease.holds(now))) {

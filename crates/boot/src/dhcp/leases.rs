@@ -66,6 +66,8 @@ impl FromStr for Client {
 /// What is known of an address of the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
+    /// Kept for the client while the link is asked whether somebody has it. Never on disk.
+    Asking,
     /// Kept for the client for the moment. Never on disk.
     Offered,
     /// The client's, until its time is over.
@@ -82,6 +84,7 @@ impl State {
     /// The word in the lease file.
     pub fn word(self) -> &'static str {
         match self {
+            State::Asking => "asking",
             State::Offered => "offered",
             State::Bound => "bound",
             State::Released => "released",
@@ -92,7 +95,7 @@ impl State {
 
     /// The state of that word.
     pub fn of(word: &str) -> Option<State> {
-        let all = [State::Offered, State::Bound, State::Released, State::Declined, State::Taken];
+        let all = [State::Asking, State::Offered, State::Bound, State::Released, State::Declined, State::Taken];
         all.into_iter().find(|state| state.word() == word)
     }
 }
@@ -109,7 +112,7 @@ pub struct Lease {
 impl Lease {
     /// Whether a kill and a restart must not forget it.
     pub fn is_durable(&self) -> bool {
-        self.state != State::Offered
+        !matches!(self.state, State::Asking | State::Offered)
     }
 
     /// Whether nobody but its client may have the address now.
@@ -138,7 +141,7 @@ impl Leases {
                 self.by_client.remove(&old.client);
             }
         }
-        if matches!(lease.state, State::Offered | State::Bound | State::Released) {
+        if !matches!(lease.state, State::Declined | State::Taken) {
             self.by_client.insert(lease.client.clone(), address);
         }
         self.by_end.insert((end(&lease), address));

@@ -20,8 +20,8 @@ impl Decision {
             Decision::Nak(reply, refusal) => {
                 let _ = write!(line, "{}{}: {refusal}", reply.answer.kind.name(), who(reply));
             }
-            Decision::Probe(address) => {
-                let _ = write!(line, "first ask by ARP whether somebody has {address}");
+            Decision::Probe(lease) => {
+                let _ = write!(line, "first ask by ARP whether somebody has {}", lease.address);
             }
             Decision::Note(lease) => {
                 let _ = write!(line, "{} is {}", lease.address, lease.state.word());

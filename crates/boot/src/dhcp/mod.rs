@@ -82,8 +82,8 @@ pub enum Decision {
     Offer(Box<Reply>),
     Ack(Box<Reply>),
     Nak(Box<Reply>, Refusal),
-    /// Ask the link whether somebody has this address, and come again.
-    Probe(Ipv4Addr),
+    /// Note the lease, ask the link whether somebody has its address, and come again with the answer.
+    Probe(Lease),
     /// Note the lease; such a message has no answer.
     Note(Lease),
     Silent(Reason),

@@ -115,7 +115,9 @@ impl Bench {
     /// Decides as the server does: probes find nobody, leases are noted.
     fn answer(&mut self, packet: &[u8]) -> Decision {
         let (question, mut decision) = self.first(packet);
-        if let Decision::Probe(address) = decision {
+        if let Decision::Probe(lease) = decision {
+            let address = lease.address;
+            self.leases.put(lease);
             decision = decide(&question, self.arrival(Some(address)), self.view());
         }
         match &decision {
@@ -135,6 +137,12 @@ impl Bench {
         let decision = self.answer(packet);
         decision.line(&Question::decode(packet).unwrap())
     }
+}
+
+fn probed(decision: Decision) -> Ipv4Addr {
+    let Decision::Probe(lease) = decision else { panic!("{decision:?}") };
+    assert_eq!(lease.state, State::Asking);
+    lease.address
 }
 
 /// Every byte of an answer as text: what is not shown is 0.
@@ -264,12 +272,12 @@ fn a_node_is_offered_its_own_address_at_once() {
 fn a_stranger_waits_until_the_link_was_asked() {
     let mut bench = Bench::new();
     let (question, decision) = bench.first(&asked(1, GUEST, &[]));
-    assert_eq!(decision, Decision::Probe(ip(100)));
+    assert_eq!(probed(decision), ip(100));
     // Somebody answers: the next address is asked for; n2 has .101.
     let other = Client::Hardware(wire::dhcp::Hardware::ethernet([2, 0, 0, 0, 0, 7]));
     bench.leases.put(Lease::taken(ip(100), other, bench.now));
     let decision = decide(&question, bench.arrival(None), bench.view());
-    assert_eq!(decision, Decision::Probe(ip(102)));
+    assert_eq!(probed(decision), ip(102));
     let Decision::Offer(reply) = decide(&question, bench.arrival(Some(ip(102))), bench.view()) else { panic!() };
     assert_eq!(reply.answer.yiaddr, ip(102));
     assert_eq!(reply.answer.lease, Some(wire::dhcp::Lease { seconds: 3600 }));
@@ -330,7 +338,7 @@ fn selecting_is_granted_what_was_offered_and_nothing_else() {
 fn an_offer_that_a_restart_forgot_is_still_good_when_nobody_has_the_address() {
     let mut bench = Bench::new();
     let request = asked(3, GUEST, &[54, 4, 10, 10, 0, 1, 50, 4, 10, 10, 0, 104]);
-    assert_eq!(bench.first(&request).1, Decision::Probe(ip(104)));
+    assert_eq!(probed(bench.first(&request).1), ip(104));
     assert_eq!(bench.told(&request), "52:54:00:99:00:09 REQUEST -> ACK 10.10.0.104");
 }
 
