@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod cluster;
+pub mod image;
 pub mod serve;
 pub mod site;
 pub mod status;

@@ -1,0 +1,372 @@
+//! One gzip member, packed on all cores, always the same bytes whatever the number of cores.
+//!
+//! The input is cut into pieces that are deflated on their own and end in a full flush: on a byte border, and without
+//! looking back beyond it. One after another they are one deflate stream (RFC 1951, 3.2.4), and checksums of pieces combine.
+//! It must be one member: a kernel refuses a cpio that is cut into several (`init/initramfs.c`).
+
+use std::io::{self, Write};
+use std::num::NonZero;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+/// A piece of input, in bytes. Larger: packs hardly better; smaller: worse, for each begins without memory.
+pub const PIECE: usize = 1 << 20;
+
+/// Deflate, no name, no time, the highest compression not claimed, unix (RFC 1952, 2.3).
+pub const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+/// An empty last block with fixed codes: what ends a stream whose pieces all end in a full flush.
+const LAST_BLOCK: [u8; 2] = [3, 0];
+
+/// The bytes as gzip.
+///
+/// # Errors
+/// When the packer fails, which no input makes it do.
+pub fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    if bytes.len() <= PIECE {
+        // Starting threads costs more than packing an overlay.
+        let mut packed = HEADER.to_vec();
+        let mut sum = Sum::default();
+        if !bytes.is_empty() {
+            let piece = deflate(bytes)?;
+            packed.extend(&piece.packed);
+            sum.add(piece.crc, piece.length);
+        }
+        packed.extend(sum.ending());
+        return Ok(packed);
+    }
+    let mut writer = Gzip::new(Vec::new())?;
+    writer.write_all(bytes)?;
+    writer.finish()
+}
+
+/// A deflated piece, and what its bytes were.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    pub packed: Vec<u8>,
+    /// Checksum and length of what went in.
+    pub crc: u32,
+    pub length: u64,
+}
+
+/// Deflates one piece, ending in a full flush.
+///
+/// # Errors
+/// When the packer fails, which no input makes it do.
+pub fn deflate(bytes: &[u8]) -> io::Result<Piece> {
+    let mut packer = Compress::new(Compression::default(), false);
+    let mut packed = Vec::with_capacity(bytes.len() / 2 + 64);
+    loop {
+        let taken = usize::try_from(packer.total_in()).unwrap_or(usize::MAX);
+        if packed.capacity() - packed.len() < 64 {
+            packed.reserve(packed.capacity().max(64));
+        }
+        let status = packer.compress_vec(bytes.get(taken..).unwrap_or_default(), &mut packed, FlushCompress::Full)?;
+        // The flush is done when the packer leaves room behind it (zlib's manual on deflate()).
+        if packer.total_in() == bytes.len() as u64 && packed.len() < packed.capacity() || status == Status::StreamEnd {
+            break;
+        }
+    }
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    Ok(Piece { packed, crc: crc.sum(), length: bytes.len() as u64 })
+}
+
+/// The checksum of pieces one after another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    crc: u32,
+    length: u64,
+}
+
+impl Sum {
+    /// Another piece behind what was there.
+    pub fn add(&mut self, crc: u32, length: u64) {
+        self.crc = times(self.crc, power_of_x(length.wrapping_mul(8))) ^ crc;
+        self.length = self.length.wrapping_add(length);
+    }
+
+    /// What follows the last piece: an empty block, the checksum, the length modulo 2^32.
+    pub fn ending(&self) -> Vec<u8> {
+        let [a, b, c, d, ..] = self.length.to_le_bytes();
+        [LAST_BLOCK.as_slice(), &self.crc.to_le_bytes(), &[a, b, c, d]].concat()
+    }
+}
+
+/// The product of two polynomials over GF(2) modulo gzip's (RFC 1952, 8), highest power in the lowest bit.
+fn times(one: u32, other: u32) -> u32 {
+    const POLYNOMIAL: u32 = 0xedb8_8320;
+    let mut power = other;
+    let mut product = 0;
+    for bit in (0..32).rev() {
+        if one >> bit & 1 == 1 {
+            product ^= power;
+        }
+        power = if power & 1 == 1 { power >> 1 ^ POLYNOMIAL } else { power >> 1 };
+    }
+    product
+}
+
+/// x to this power.
+fn power_of_x(mut exponent: u64) -> u32 {
+    let mut square = 1 << 30;
+    let mut power = 1 << 31;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            power = times(power, square);
+        }
+        square = times(square, square);
+        exponent >>= 1;
+    }
+    power
+}
+
+/// Packs what is written to it; the sink gets one gzip member. [`Gzip::finish`] ends it: dropped before, the member is torn.
+#[derive(Debug)]
+pub struct Gzip<W: Write> {
+    sink: W,
+    workers: Workers,
+    filling: Vec<u8>,
+    sum: Sum,
+}
+
+impl<W: Write> Gzip<W> {
+    /// One that uses all cores.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn new(sink: W) -> io::Result<Self> {
+        Gzip::with_threads(sink, thread::available_parallelism().map_or(1, NonZero::get))
+    }
+
+    fn with_threads(mut sink: W, threads: usize) -> io::Result<Self> {
+        sink.write_all(&HEADER)?;
+        Ok(Gzip { sink, workers: Workers::new(threads), filling: Vec::with_capacity(PIECE), sum: Sum::default() })
+    }
+
+    /// Packs the rest, ends the member, and gives the sink back.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn finish(mut self) -> io::Result<W> {
+        if !self.filling.is_empty() {
+            let piece = std::mem::take(&mut self.filling);
+            self.hand_out(piece)?;
+        }
+        while let Some(piece) = self.workers.oldest() {
+            self.take_in(&piece?)?;
+        }
+        self.sink.write_all(&self.sum.ending())?;
+        Ok(self.sink)
+    }
+
+    fn hand_out(&mut self, piece: Vec<u8>) -> io::Result<()> {
+        if self.workers.is_full()
+            && let Some(done) = self.workers.oldest()
+        {
+            self.take_in(&done?)?;
+        }
+        self.workers.give(piece)
+    }
+
+    fn take_in(&mut self, piece: &Piece) -> io::Result<()> {
+        self.sum.add(piece.crc, piece.length);
+        self.sink.write_all(&piece.packed)
+    }
+}
+
+impl<W: Write> Write for Gzip<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = PIECE - self.filling.len();
+        let taken = bytes.get(..room.min(bytes.len())).unwrap_or_default();
+        self.filling.extend_from_slice(taken);
+        if self.filling.len() == PIECE {
+            let piece = std::mem::replace(&mut self.filling, Vec::with_capacity(PIECE));
+            self.hand_out(piece)?;
+        }
+        Ok(taken.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Pieces are cut by length alone, or the bytes would depend on who flushed when.
+        Ok(())
+    }
+}
+
+/// Threads that deflate pieces, and the pieces under way in the order in which they came.
+#[derive(Debug)]
+pub struct Workers {
+    jobs: Option<SyncSender<Job>>,
+    under_way: std::collections::VecDeque<Receiver<io::Result<Piece>>>,
+    limit: usize,
+    threads: Vec<JoinHandle<()>>,
+}
+
+type Job = (Vec<u8>, SyncSender<io::Result<Piece>>);
+
+impl Workers {
+    /// This many threads, and at most twice as many pieces in memory.
+    pub fn new(threads: usize) -> Self {
+        let threads = threads.max(1);
+        let (jobs, queue) = sync_channel::<Job>(threads);
+        let queue = Arc::new(Mutex::new(queue));
+        let work = |queue: Arc<Mutex<Receiver<Job>>>| {
+            loop {
+                let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                let Ok((bytes, answer)) = job else { return };
+                // Who asked may have gone away with an error; the next job is another one's.
+                let _ = answer.send(deflate(&bytes));
+            }
+        };
+        let start = |_| {
+            let queue = queue.clone();
+            thread::spawn(move || work(queue))
+        };
+        Workers {
+            jobs: Some(jobs),
+            under_way: Default::default(),
+            limit: threads * 2,
+            threads: (0..threads).map(start).collect(),
+        }
+    }
+
+    /// Whether [`Workers::oldest`] must be asked before more is given.
+    pub fn is_full(&self) -> bool {
+        self.under_way.len() >= self.limit
+    }
+
+    /// A piece to deflate.
+    ///
+    /// # Errors
+    /// When the threads are gone.
+    pub fn give(&mut self, bytes: Vec<u8>) -> io::Result<()> {
+        let (answer, later) = sync_channel(1);
+        let gone = || io::Error::other("the packing threads are gone");
+        self.jobs.as_ref().ok_or_else(gone)?.send((bytes, answer)).map_err(|_| gone())?;
+        self.under_way.push_back(later);
+        Ok(())
+    }
+
+    /// The oldest piece given, waiting for it; none when none is under way.
+    pub fn oldest(&mut self) -> Option<io::Result<Piece>> {
+        let first = self.under_way.pop_front()?;
+        Some(first.recv().unwrap_or_else(|_| Err(io::Error::other("a packing thread is gone"))))
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    /// Text that packs a little, the same for each seed.
+    fn sample(length: usize, mut seed: u64) -> Vec<u8> {
+        std::iter::repeat_with(|| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            b"abcdefgh"[(seed >> 61) as usize]
+        })
+        .take(length)
+        .collect()
+    }
+
+    fn unpacked(packed: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // A decoder for one member: what lies behind the first is not read.
+        let mut decoder = flate2::bufread::GzDecoder::new(packed);
+        decoder.read_to_end(&mut bytes).unwrap();
+        assert!(decoder.into_inner().is_empty(), "more than one member");
+        bytes
+    }
+
+    #[test]
+    fn all_sizes_come_back_and_are_one_member() {
+        for length in [0, 1, 65_535, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 77] {
+            let bytes = sample(length, length as u64);
+            let packed = gzip(&bytes).unwrap();
+            assert!(unpacked(&packed) == bytes, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_pack_comes_back_too() {
+        let noise: Vec<u8> =
+            (0..300_000_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
+        assert!(unpacked(&gzip(&noise).unwrap()) == noise);
+    }
+
+    #[test]
+    fn the_bytes_do_not_depend_on_threads_or_on_how_they_are_written() {
+        let bytes = sample(5 * PIECE + 1234, 7);
+        let whole = gzip(&bytes).unwrap();
+        for threads in [1, 2, 7] {
+            let mut writer = Gzip::with_threads(Vec::new(), threads).unwrap();
+            for part in bytes.chunks(100_003) {
+                writer.write_all(part).unwrap();
+                writer.flush().unwrap();
+            }
+            assert!(writer.finish().unwrap() == whole, "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn small_and_large_inputs_are_packed_by_the_same_rule() {
+        let bytes = sample(1000, 1);
+        let mut writer = Gzip::with_threads(Vec::new(), 2).unwrap();
+        writer.write_all(&bytes).unwrap();
+        assert_eq!(writer.finish().unwrap(), gzip(&bytes).unwrap());
+    }
+
+    #[test]
+    fn checksums_of_pieces_combine() {
+        let bytes = sample(70_001, 3);
+        let mut whole = Crc::new();
+        whole.update(&bytes);
+        let mut sum = Sum::default();
+        for part in bytes.chunks(9_999) {
+            let mut crc = Crc::new();
+            crc.update(part);
+            sum.add(crc.sum(), part.len() as u64);
+        }
+        assert_eq!(sum, Sum { crc: whole.sum(), length: 70_001 });
+    }
+
+    #[test]
+    fn a_sink_that_fails_is_said_and_leaves_no_thread_waiting() {
+        struct FullDisk(usize);
+        impl Write for FullDisk {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0 = self.0.checked_sub(bytes.len()).ok_or_else(|| io::Error::other("disk full"))?;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut writer = Gzip::with_threads(FullDisk(2 * PIECE / 10), 2).unwrap();
+        let bytes = sample(8 * PIECE, 5);
+        let failed = writer.write_all(&bytes).and_then(|()| writer.finish().map(drop)).unwrap_err();
+        assert_eq!(failed.to_string(), "disk full");
+    }
+
+    #[test]
+    fn gzip_itself_unpacks_it() {
+        let bytes = sample(2 * PIECE + 5, 9);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.gz");
+        std::fs::write(&path, gzip(&bytes).unwrap()).unwrap();
+        let output = std::process::Command::new("gzip").arg("-dc").arg(&path).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stdout == bytes);
+    }
+}
