@@ -1,11 +1,19 @@
 //! The command line: what can be said, and which noun answers. One file a noun.
 
+mod change;
+mod fields;
+mod files;
 pub mod image;
 pub mod node;
+mod node_list;
 pub mod overlay;
+pub mod profile;
+pub mod say;
 pub mod server;
+pub mod table;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,7 +26,7 @@ const FAILED: u8 = 255;
 
 /// Boots and looks after the nodes of a compute cluster.
 #[derive(Debug, Parser)]
-#[command(name = "wwctl", disable_version_flag = true)]
+#[command(name = "wwctl", disable_version_flag = true, args_override_self = true)]
 struct Line {
     #[command(flatten)]
     global: Global,
@@ -54,6 +62,8 @@ enum Command {
     /// Nodes: add, change, list, status
     #[command(visible_alias = "nodes")]
     Node(node::Verbs),
+    /// Profiles: what nodes have in common
+    Profile(profile::Verbs),
     /// Overlays: files and templates that make each node what it is
     Overlay(overlay::Verbs),
     /// Run the daemon in front
@@ -64,35 +74,59 @@ enum Command {
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let line = match Line::try_parse_from(arguments) {
         Ok(line) => line,
-        Err(error) if error.use_stderr() => {
-            eprintln!("ERROR: {}", first_line(&error.to_string()));
-            return ExitCode::from(FAILED);
-        }
-        Err(help) => {
-            print!("{help}");
+        Err(error) if is_help(&error) => {
+            // A reader of help that went away is no failure.
+            let _ = say::answer(&error.to_string());
             return ExitCode::SUCCESS;
         }
+        Err(error) => return failed(&first_line(&error.to_string())),
     };
     match run(line) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ERROR: {error:#}");
-            ExitCode::from(FAILED)
-        }
+        Err(error) if reader_is_gone(&error) => ExitCode::from(FAILED),
+        Err(error) => failed(&format!("{error:#}")),
     }
 }
 
 fn run(line: Line) -> anyhow::Result<()> {
     let site = Site::load(&line.global)?;
+    if line.global.verbose || line.global.debug || line.global.loglevel < 20 {
+        say::verbose(format_args!("configuration: {}", site.conf_path.display()));
+        say::verbose(format_args!("nodes: {}", site.conf.paths.nodes_conf().display()));
+    }
+    for warning in &site.conf.unknown {
+        say::warn(format_args!("{}: {warning}", site.conf_path.display()));
+    }
     match line.command {
         Command::Image(verbs) => image::run(&site, verbs),
         Command::Node(verbs) => node::run(&site, verbs),
         Command::Overlay(verbs) => overlay::run(&site, verbs),
+        Command::Profile(verbs) => profile::run(&site, verbs),
         Command::Server(arguments) => server::run(site, arguments),
     }
 }
 
-fn first_line(text: &str) -> &str {
+/// Help that was asked for, or that is the answer to a noun without a verb.
+fn is_help(error: &clap::Error) -> bool {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    matches!(error.kind(), DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand)
+}
+
+fn failed(message: &str) -> ExitCode {
+    // Nobody is left to tell when stderr is gone.
+    let _ = writeln!(std::io::stderr(), "ERROR: {message}");
+    ExitCode::from(FAILED)
+}
+
+/// `wwctl node list | head` is no fault of ours.
+fn reader_is_gone(error: &anyhow::Error) -> bool {
+    let broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    error.downcast_ref::<std::io::Error>().is_some_and(broken)
+}
+
+/// What clap says, without its usage text: the first paragraph, on one line.
+fn first_line(text: &str) -> String {
     let text = text.trim_start_matches("error: ");
-    text.lines().next().unwrap_or(text)
+    let paragraph: Vec<&str> = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+    paragraph.join(" ")
 }

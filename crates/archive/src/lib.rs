@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod entry;
+pub mod newc;
 
 pub use entry::{Entry, Kind};

@@ -156,11 +156,7 @@ fn step(edit: &Edit, node: &mut Node) -> Result<(), Refusal> {
                 }
                 Tags::Network(name) => &mut profile.network_devices.entry(name.clone()).or_default().tags,
             };
-            if value.is_empty() {
-                tags.remove(key);
-            } else {
-                tags.insert(key.clone(), value.clone());
-            }
+            tags.insert(key.clone(), value.clone());
         }
         Edit::ClearTag { of, key } => {
             match of {

@@ -11,6 +11,7 @@ pub mod error;
 pub mod fields;
 pub mod flags;
 pub mod hostlist;
+pub mod lint;
 pub mod merge;
 pub mod node;
 pub mod nodes;

@@ -235,6 +235,37 @@ fn any(into: &mut Any, from: &Any) {
     }
 }
 
+/// What `node import` does with an entry that is there: what the new one names replaces, also lists and whole networks,
+/// disks and file systems; tags are added.
+pub fn import(into: &mut Node, from: &Node) {
+    fn replaced<T>(field: &Field<T>, into: &mut T, from: &T) {
+        match &field.lens {
+            Lens::List(read, place) if !read(from).is_empty() => place(into).clone_from(read(from)),
+            Lens::List(..) => {}
+            _ => over(field, into, from),
+        }
+    }
+    fn whole<T: Clone>(into: &mut BTreeMap<String, T>, from: &BTreeMap<String, T>) {
+        into.extend(from.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+    for field in fields::NODE {
+        replaced(field, into, from);
+    }
+    let (into, from) = (&mut into.profile, &from.profile);
+    into.ipmi.given |= from.ipmi.given;
+    for part in fields::PROFILE {
+        match part {
+            Part::Field(field) => replaced(field, into, from),
+            Part::IpmiTags => whole(&mut into.ipmi.tags, &from.ipmi.tags),
+            Part::Tags => whole(&mut into.tags, &from.tags),
+            Part::Networks => whole(&mut into.network_devices, &from.network_devices),
+            Part::Disks => whole(&mut into.disks, &from.disks),
+            Part::FileSystems => whole(&mut into.filesystems, &from.filesystems),
+            Part::Resources => whole(&mut into.resources, &from.resources),
+        }
+    }
+}
+
 /// Takes out every `~entry`, and every entry that is named so.
 fn negate(list: &mut Vec<String>) {
     let named: BTreeSet<String> = list.iter().filter_map(|entry| entry.strip_prefix('~')).map(String::from).collect();

@@ -9,7 +9,7 @@ use crate::error::{ConfError, Warning};
 use crate::fields::{self, DISK, FILESYSTEM, Field, Lens, NETWORK, PARTITION, Part};
 use crate::node::{Any, Disk, FileSystem, NetDev, Node, Partition, Profile};
 use crate::read::Section;
-use crate::yaml::{self, Doc, Tree};
+use crate::yaml::{self, Doc, Entry, Tree};
 
 /// The file as it stands: nothing merged.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,23 +37,32 @@ impl NodesConf {
         let mut top = Section::of(tree, "")?;
         let mut conf = NodesConf::default();
         for entry in top.named("nodeprofiles")? {
-            let mut section = Section::of(&entry.value, &format!("nodeprofiles.{}", entry.key))?;
-            let profile = profile(&mut section)?;
-            section.finish(&mut unknown);
-            conf.profiles.insert(entry.key.clone(), profile);
+            conf.profiles.insert(entry.key.clone(), profile_entry(entry, "nodeprofiles.", &mut unknown)?);
         }
         for entry in top.named("nodes")? {
-            let mut section = Section::of(&entry.value, &format!("nodes.{}", entry.key))?;
-            let mut node = Node { id: entry.key.clone(), ..Node::default() };
-            read(&mut section, fields::NODE, &mut node)?;
-            node.profile = profile(&mut section)?;
-            section.finish(&mut unknown);
-            conf.nodes.insert(entry.key.clone(), node);
+            conf.nodes.insert(entry.key.clone(), node_entry(entry, "nodes.", &mut unknown)?);
         }
         // WW_INTERNAL stood in the files of older releases; it says nothing, and nobody needs to hear of it.
         top.ignore("WW_INTERNAL");
         top.finish(&mut unknown);
         conf.unknown = unknown;
+        Ok(conf)
+    }
+
+    /// Reads a text that holds only entries, name -> node or name -> profile, as `node export` prints them.
+    ///
+    /// # Errors
+    /// As [`NodesConf::parse`].
+    pub fn parse_entries(text: &str, of_profiles: bool) -> Result<NodesConf, ConfError> {
+        let tree = yaml::parse(text)?;
+        let mut conf = NodesConf::default();
+        for entry in Section::of(&tree, "")?.entries() {
+            if of_profiles {
+                conf.profiles.insert(entry.key.clone(), profile_entry(entry, "", &mut conf.unknown)?);
+            } else {
+                conf.nodes.insert(entry.key.clone(), node_entry(entry, "", &mut conf.unknown)?);
+            }
+        }
         Ok(conf)
     }
 
@@ -84,16 +93,29 @@ impl NodesConf {
     pub fn doc(&self) -> Doc {
         let profiles = self.profiles.iter().map(|(name, profile)| (name.clone(), profile_doc(profile)));
         let nodes = self.nodes.iter().map(|(name, node)| (name.clone(), node_doc(node)));
-        Doc::Map(vec![
-            ("nodeprofiles".into(), Doc::Map(profiles.collect())),
-            ("nodes".into(), Doc::Map(nodes.collect())),
-        ])
+        Doc::Map(vec![("nodeprofiles".into(), Doc::named(profiles)), ("nodes".into(), Doc::named(nodes))])
     }
 
     /// The text that a file without comments and unknown keys has.
     pub fn text(&self) -> String {
         yaml::yaml(&self.doc(), 2, 0)
     }
+}
+
+fn profile_entry(entry: &Entry, under: &str, unknown: &mut Vec<Warning>) -> Result<Profile, ConfError> {
+    let mut section = Section::of(&entry.value, &format!("{under}{}", entry.key))?;
+    let profile = profile(&mut section)?;
+    section.finish(unknown);
+    Ok(profile)
+}
+
+fn node_entry(entry: &Entry, under: &str, unknown: &mut Vec<Warning>) -> Result<Node, ConfError> {
+    let mut section = Section::of(&entry.value, &format!("{under}{}", entry.key))?;
+    let mut node = Node { id: entry.key.clone(), ..Node::default() };
+    read(&mut section, fields::NODE, &mut node)?;
+    node.profile = profile(&mut section)?;
+    section.finish(unknown);
+    Ok(node)
 }
 
 /// The shared part of an entry.
@@ -247,7 +269,7 @@ fn tags_doc(tags: &BTreeMap<String, String>) -> Option<Doc> {
 }
 
 fn map_doc<V>(map: &BTreeMap<String, V>, doc: impl Fn(&V) -> Doc) -> Option<Doc> {
-    (!map.is_empty()).then(|| Doc::Map(map.iter().map(|(key, value)| (key.clone(), doc(value))).collect()))
+    (!map.is_empty()).then(|| Doc::named(map.iter().map(|(key, value)| (key.clone(), doc(value)))))
 }
 
 /// Adds an entry, inside a section where the key has a dot; the section stands where its first entry does.

@@ -63,6 +63,11 @@ impl<'a> Section<'a> {
         Section { path: path.to_owned(), entries: &[], asked: BTreeSet::new(), unknown: Vec::new() }
     }
 
+    /// All entries, for a section whose keys are free.
+    pub fn entries(&self) -> &'a [Entry] {
+        self.entries
+    }
+
     /// The way to a key of this section.
     pub fn path(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }

@@ -1,6 +1,7 @@
 //! YAML in the letters of yaml.v3, and JSON in those of Go's encoder, so that what is written differs from stock's files
 //! in nothing that a diff would show.
 
+use super::order::by_name;
 use super::scalar::any_of_plain;
 use crate::node::Any;
 
@@ -22,6 +23,13 @@ impl Doc {
         Doc::Map(Vec::new())
     }
 
+    /// A section whose keys are free, in the order in which yaml.v3 writes them.
+    pub fn named(entries: impl IntoIterator<Item = (String, Doc)>) -> Doc {
+        let mut entries: Vec<(String, Doc)> = entries.into_iter().collect();
+        entries.sort_by(|(left, _), (right, _)| by_name(left, right));
+        Doc::Map(entries)
+    }
+
     /// The value under a key.
     pub fn at(&self, key: &str) -> Option<&Doc> {
         match self {
@@ -41,7 +49,7 @@ impl From<&Any> for Doc {
             Any::Float(value) => Doc::Float(*value),
             Any::Text(text) => Doc::Text(text.clone()),
             Any::List(items) => Doc::List(items.iter().map(Doc::from).collect()),
-            Any::Map(entries) => Doc::Map(entries.iter().map(|(key, value)| (key.clone(), value.into())).collect()),
+            Any::Map(entries) => Doc::named(entries.iter().map(|(key, value)| (key.clone(), value.into()))),
         }
     }
 }

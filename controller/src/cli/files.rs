@@ -1,0 +1,166 @@
+//! Entries as a file: `node export`, `node import`, and `edit` of nodes and profiles.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use model::nodes::{node_doc, profile_doc};
+use model::yaml::{Doc, yaml};
+use model::{Node, NodesConf, fields, hostlist, merge};
+
+use super::change::{Kind, lost, told};
+use super::say;
+use crate::site::Site;
+use crate::store::nodes;
+
+/// Prints merged nodes as YAML.
+pub fn export(site: &Site, words: &[String]) -> anyhow::Result<()> {
+    let conf = nodes::load(site)?;
+    let wanted = hostlist::expand(words);
+    let shown = conf.all_merged().into_iter().filter(|node| words.is_empty() || wanted.contains(&node.id));
+    let doc = Doc::named(shown.map(|node| (node.id.clone(), node_doc(&node))));
+    say::answer(&yaml(&doc, 2, 0))
+}
+
+/// Takes nodes from a file.
+pub fn import(site: &Site, file: &Path, yes: bool) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+    let new = NodesConf::parse_entries(&text, false).with_context(|| file.display().to_string())?;
+    for warning in new.unknown() {
+        say::warn(format_args!("{}: {warning}", file.display()));
+    }
+    let names: Vec<String> = new.nodes.keys().cloned().collect();
+    if names.is_empty() {
+        say::warn(format_args!("{} names no nodes", file.display()));
+        return Ok(());
+    }
+    if !yes && !say::ask(&format!("Import {} node(s): {}", names.len(), hostlist::fold(&names)))? {
+        return Ok(());
+    }
+    let edit = |conf: &mut NodesConf| {
+        for (name, from) in &new.nodes {
+            let fresh = || Node { id: name.clone(), ..Node::default() };
+            merge::import(conf.nodes.entry(name.clone()).or_insert_with(fresh), from);
+        }
+        Ok(conf.clone())
+    };
+    let (conf, written) = nodes::change(site, edit)?;
+    told(site, Kind::Node, &conf, &names, written);
+    say::reload(site);
+    Ok(())
+}
+
+/// Lets an editor change entries; those that it takes out are deleted, those that it adds are added.
+pub fn edit(site: &Site, kind: Kind, words: &[String], header: bool) -> anyhow::Result<()> {
+    let conf = nodes::load(site)?;
+    let wanted = kind.names(words);
+    let shown = picked(&conf, kind, |name| words.is_empty() || wanted.iter().any(|wanted| wanted == name));
+    let before = text_of(&shown, kind);
+    let folder = tempfile::tempdir().context("make a folder to edit in")?;
+    let file = folder.path().join("entries.yaml");
+    std::fs::write(&file, if header { head(kind) + &before } else { before.clone() })?;
+    let new = loop {
+        run_editor(&file)?;
+        // By its name: many editors write a new file and rename it over the old one.
+        let text = std::fs::read_to_string(&file).context("read what the editor left")?;
+        match NodesConf::parse_entries(&text, kind == Kind::Profile) {
+            Ok(new) => break new,
+            Err(error) => {
+                say::warn(error);
+                if !say::ask("Edit again")? {
+                    return Ok(());
+                }
+            }
+        }
+    };
+    if text_of(&new, kind) == before {
+        return Ok(());
+    }
+    for warning in new.unknown() {
+        say::warn(warning);
+    }
+    let names = |conf: &NodesConf| -> Vec<String> {
+        match kind {
+            Kind::Node => conf.nodes.keys().cloned().collect(),
+            Kind::Profile => conf.profiles.keys().cloned().collect(),
+        }
+    };
+    let (old_names, new_names) = (names(&shown), names(&new));
+    if !say::ask(&format!("Write {} {}(s)", new_names.len(), kind.word()))? {
+        return Ok(());
+    }
+    let edit = |conf: &mut NodesConf| {
+        for name in old_names.iter().filter(|name| !new_names.contains(name)) {
+            kind.take(conf, name);
+        }
+        for name in &new_names {
+            let Some(entry) = kind.entry(&new, name) else { continue };
+            if !old_names.contains(name) && kind.entry(conf, name).is_some() {
+                bail!("{} {name} was not among those to edit; name it to change it", kind.word());
+            }
+            kind.put(conf, name, entry);
+        }
+        Ok(conf.clone())
+    };
+    let (conf, written) = nodes::change(site, edit)?;
+    lost(written);
+    told(site, kind, &conf, &new_names, written);
+    say::reload(site);
+    Ok(())
+}
+
+/// The part of the file that is to be edited.
+fn picked(conf: &NodesConf, kind: Kind, wanted: impl Fn(&str) -> bool) -> NodesConf {
+    let mut part = NodesConf::default();
+    match kind {
+        Kind::Node => part.nodes.extend(conf.nodes.clone().into_iter().filter(|(name, _)| wanted(name))),
+        Kind::Profile => part.profiles.extend(conf.profiles.clone().into_iter().filter(|(name, _)| wanted(name))),
+    }
+    part
+}
+
+fn text_of(part: &NodesConf, kind: Kind) -> String {
+    let doc = match kind {
+        Kind::Node => Doc::named(part.nodes.iter().map(|(name, node)| (name.clone(), node_doc(node)))),
+        Kind::Profile => Doc::named(part.profiles.iter().map(|(name, profile)| (name.clone(), profile_doc(profile)))),
+    };
+    yaml(&doc, 2, 0)
+}
+
+/// The fields that there are, as comments.
+fn head(kind: Kind) -> String {
+    let mut text = format!("# One {} an entry. Fields:\n", kind.word());
+    let mut line = |key: &str, help: &str| text.push_str(&format!("#   {key}: {help}\n"));
+    for field in fields::NODE.iter().filter(|_| kind == Kind::Node) {
+        line(field.key, field.help);
+    }
+    for field in fields::profile_fields() {
+        line(field.key, field.help);
+    }
+    for field in fields::NETWORK {
+        line(&format!("network devices.NAME.{}", field.key), field.help);
+    }
+    for field in fields::DISK {
+        line(&format!("disks.DEVICE.{}", field.key), field.help);
+    }
+    for field in fields::PARTITION {
+        line(&format!("disks.DEVICE.partitions.LABEL.{}", field.key), field.help);
+    }
+    for field in fields::FILESYSTEM {
+        line(&format!("filesystems.DEVICE.{}", field.key), field.help);
+    }
+    text
+}
+
+fn run_editor(file: &Path) -> anyhow::Result<()> {
+    let editor = std::env::var("EDITOR").ok().filter(|editor| !editor.trim().is_empty());
+    let editor = editor.unwrap_or_else(|| "/bin/vi".into());
+    let mut words = editor.split_whitespace();
+    let Some(program) = words.next() else { bail!("EDITOR names no program") };
+    let status =
+        Command::new(program).args(words).arg(file).status().with_context(|| format!("start the editor {program}"))?;
+    if !status.success() {
+        bail!("the editor {program} ended with {status}; nothing was written");
+    }
+    Ok(())
+}
