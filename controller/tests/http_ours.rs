@@ -1,0 +1,429 @@
+//! HTTP where we differ from stock on purpose, and what stock has no word for. Each `stock_bug` of the recorded cases has
+//! its test here.
+
+mod daemon;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+use daemon::{Reply, Way, World, read_reply, request};
+use nix::sys::signal::Signal;
+
+const CONF: &str = "ipaddr: 10.77.0.1\nnetmask: 255.255.0.0\nwarewulf:\n  port: @PORT@\n  secure: false\n@PATHS@";
+
+const NODES: &str = "nodes:
+  c001: {image name: oak, ipxe template: plain, network devices: {default: {hwaddr: 02:00:00:00:00:01}}}
+  c002: {image name: oak, asset key: K, network devices: {default: {hwaddr: 02-00-00-00-00-02}}}
+  c003: {image name: ../up, network devices: {default: {hwaddr: 02:00:00:00:00:03}}}
+  c004: {image name: oak, kernel: {version: /boot/out}, network devices: {default: {hwaddr: 02:00:00:00:00:04}}}
+";
+
+const IMAGE: &str = "/image/02:00:00:00:00:01";
+
+fn site() -> World {
+    let world = World::new();
+    world.put("etc/warewulf/warewulf.conf", CONF);
+    world.put("etc/warewulf/nodes.conf", NODES);
+    world.put("etc/warewulf/ipxe/plain.ipxe", "#!ipxe\necho {{ .Id }}\n");
+    world.put("etc/warewulf/ipxe/unconfigured.ipxe", "#!ipxe\necho nobody knows {{ .Hwaddr }}\n");
+    world.put("var/provision/images/oak.img", &"0123456789abcdef".repeat(4096));
+    world.put("var/provision/up.img", "above\n");
+    world.put("var/chroots/oak/rootfs/boot/kernel", "kernel\n");
+    world.put("var/outside", "outside\n");
+    std::os::unix::fs::symlink(world.path("var/outside"), world.path("var/chroots/oak/rootfs/boot/out")).unwrap();
+    std::os::unix::fs::symlink(world.path("var/outside"), world.path("var/files/out")).unwrap();
+    world.put("var/files/index.html", "<p>index</p>\n");
+    world
+}
+
+fn running() -> World {
+    let mut world = site();
+    world.start();
+    world
+}
+
+fn line(world: &mut World, node: &str) -> (String, String, bool) {
+    let line = world.status().remove(node).unwrap();
+    let text = |name: &str| line[name].as_str().unwrap().to_string();
+    (text("stage"), text("sent"), line["last seen"].as_u64().unwrap() > 0)
+}
+
+fn was(stage: &str, sent: &str, seen: bool) -> (String, String, bool) {
+    (stage.into(), sent.into(), seen)
+}
+
+/// The image, so that there is something to be overwritten or not.
+fn image_sent(world: &mut World) {
+    assert_eq!(world.fetch(IMAGE).code, 200);
+    world.status_becomes("c001", "image", "oak.img");
+}
+
+#[test]
+fn a_mac_is_the_same_however_the_file_writes_it() {
+    let mut world = running();
+    assert_eq!(world.fetch("/image/02:00:00:00:00:02?assetkey=K").code, 200);
+    world.status_becomes("c002", "image", "oak.img");
+}
+
+#[test]
+fn links_that_lead_out_of_the_image_or_the_files_are_not_followed() {
+    let mut world = running();
+    assert_eq!(world.fetch("/kernel/02:00:00:00:00:04").code, 404);
+    assert_eq!(world.fetch("/files/out?wwid=02:00:00:00:00:01").code, 404);
+}
+
+#[test]
+fn an_unknown_compression_is_an_empty_404_that_status_knows() {
+    let mut world = running();
+    for stage in ["image", "kernel", "system", "runtime"] {
+        for word in ["zst", "GZ", "gzip"] {
+            let reply = world.fetch(&format!("/{stage}/02:00:00:00:00:01?compress={word}"));
+            assert_eq!((reply.code, reply.text()), (404, String::new()), "{stage} {word}");
+            world.status_becomes("c001", stage, "NOT_FOUND");
+        }
+    }
+}
+
+#[test]
+fn an_image_name_that_leads_out_is_refused() {
+    let mut world = running();
+    assert_eq!(world.fetch("/image/02:00:00:00:00:03").code, 400);
+    world.status_becomes("c003", "image", "BAD_REQUEST");
+}
+
+#[test]
+fn other_methods_are_refused_and_leave_no_trace() {
+    let mut world = running();
+    for (method, path) in [
+        ("POST", "/kernel/02:00:00:00:00:01"),
+        ("PUT", IMAGE),
+        ("BREW", "/kernel/02:00:00:00:00:01"),
+        ("DELETE", "/kernel/02:00:00:00:00:01"),
+        ("POST", "/kernel/"),
+        ("POST", "/files/index.html?wwid=02:00:00:00:00:01"),
+    ] {
+        let reply = world.exchange(&Way::default(), &request(method, path, &[], "wwid=02:00:00:00:00:01"), false);
+        assert_eq!((reply.code, reply.header("Allow")), (405, Some("GET, HEAD")), "{method} {path}");
+    }
+    assert_eq!(line(&mut world, "c001"), was("", "", false));
+}
+
+#[test]
+fn head_makes_a_node_seen_and_nothing_sent() {
+    let mut world = running();
+    for headers in [&[][..], &[("Range", "bytes=0-15")], &[("If-Modified-Since", "Sat, 03 Jan 2026 00:00:00 GMT")]] {
+        let reply = world.ask("HEAD", IMAGE, headers);
+        assert!([200, 206, 304].contains(&reply.code));
+        assert_eq!(line(&mut world, "c001"), was("", "", true));
+    }
+    image_sent(&mut world);
+    assert_eq!(world.ask("HEAD", "/image/02:00:00:00:00:01?compress=gz", &[]).code, 404);
+    assert_eq!(line(&mut world, "c001"), was("image", "oak.img", true));
+}
+
+#[test]
+fn a_refused_range_or_condition_sends_nothing() {
+    for headers in [
+        ("Range", "bytes=65536-"),
+        ("Range", "bytes=x-y"),
+        ("If-Unmodified-Since", "Thu, 01 Jan 2026 00:00:00 GMT"),
+        ("If-Match", "\"another\""),
+    ] {
+        let mut world = running();
+        let reply = world.ask("GET", IMAGE, &[headers]);
+        assert!([412, 416].contains(&reply.code), "{headers:?}");
+        let began = Instant::now();
+        while line(&mut world, "c001") != was("", "", true) {
+            assert!(began.elapsed() < Duration::from_secs(2), "{headers:?}: {:?}", line(&mut world, "c001"));
+        }
+    }
+}
+
+#[test]
+fn an_unknown_range_unit_is_ignored() {
+    let mut world = running();
+    let reply = world.ask("GET", IMAGE, &[("Range", "lines=1-2")]);
+    assert_eq!((reply.code, reply.body.len()), (200, 65536));
+}
+
+#[test]
+fn index_html_is_a_file_like_any_other() {
+    let mut world = running();
+    let reply = world.fetch("/files/index.html?wwid=02:00:00:00:00:01");
+    assert_eq!((reply.code, reply.text().as_str()), (200, "<p>index</p>\n"));
+}
+
+#[test]
+fn a_broken_nodes_conf_leaves_the_last_good_one_serving_and_is_told() {
+    let mut world = running();
+    world.put("etc/warewulf/nodes.conf", "nodes:\n  c001:\n    network devices\n      x: [\n");
+    for told in [false, true] {
+        if told {
+            world.signal(Signal::SIGHUP);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        assert_eq!(world.fetch(IMAGE).code, 200);
+        assert_eq!(world.fetch("/files/index.html?wwid=02:00:00:00:00:01").code, 200);
+        assert_eq!(world.fetch("/kernel/02:00:00:00:00:ff").code, 400);
+        let document: serde_json::Value = serde_json::from_slice(&world.fetch("/status").body).unwrap();
+        let problem = document["problems"][0].as_str().unwrap();
+        assert!(problem.contains("nodes.conf: line ") && problem.contains(", column "), "{problem}");
+        assert!(world.log().contains(problem), "the log says it too");
+        assert!(document["nodes"]["c001"].is_object());
+    }
+    world.put("etc/warewulf/nodes.conf", NODES);
+    let document: serde_json::Value = {
+        world.fetch(IMAGE);
+        serde_json::from_slice(&world.fetch("/status").body).unwrap()
+    };
+    assert!(document.get("problems").is_none());
+}
+
+#[test]
+fn without_any_good_nodes_conf_nodes_get_503_until_it_is_mended() {
+    let mut world = site();
+    world.put("etc/warewulf/nodes.conf", "nodes: [");
+    world.start();
+    let reply = world.fetch(IMAGE);
+    assert_eq!((reply.code, reply.header("Retry-After")), (503, Some("5")));
+    world.put("etc/warewulf/nodes.conf", NODES);
+    assert_eq!(world.fetch(IMAGE).code, 200);
+}
+
+#[test]
+fn an_edit_of_nodes_conf_is_seen_by_the_next_request() {
+    let mut world = running();
+    for round in 10..30 {
+        let path = format!("/image/02:00:00:00:00:{round}");
+        assert_eq!(world.fetch(&path).code, 400);
+        let node =
+            format!("  n{round}: {{image name: oak, network devices: {{a: {{hwaddr: 02:00:00:00:00:{round}}}}}}}\n");
+        world.put("etc/warewulf/nodes.conf", &format!("{NODES}{node}"));
+        assert_eq!(world.fetch(&path).code, 200, "round {round}");
+    }
+}
+
+#[test]
+fn a_tag_names_the_content_and_another_content_has_another() {
+    let mut world = running();
+    let first = world.fetch(IMAGE);
+    let tag = first.header("ETag").unwrap().to_string();
+    assert!(tag.starts_with('"'), "strong: {tag}");
+    assert_eq!(world.ask("GET", IMAGE, &[("If-None-Match", &tag)]).code, 304);
+    assert_eq!(world.ask("GET", IMAGE, &[("Range", "bytes=0-3"), ("If-Range", &tag)]).text(), "0123");
+    // The same length and the same date: only the tag can tell.
+    world.put("new", &"fedcba9876543210".repeat(4096));
+    std::fs::rename(world.path("new"), world.path("var/provision/images/oak.img")).unwrap();
+    let second = world.ask("GET", IMAGE, &[("If-None-Match", &tag)]);
+    assert_eq!((second.code, &second.body[..4]), (200, &b"fedc"[..]));
+    assert_eq!(world.ask("GET", IMAGE, &[("Range", "bytes=0-3"), ("If-Range", &tag)]).code, 200);
+}
+
+#[test]
+fn several_ranges_come_as_parts() {
+    let mut world = running();
+    let reply = world.ask("GET", IMAGE, &[("Range", "bytes=0-3,-2")]);
+    let kind = reply.header("Content-Type").unwrap().to_string();
+    let border = kind.strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let part = |range: &str, text: &str| {
+        format!(
+            "--{border}\r\nContent-Type: application/x-raw-disk-image\r\nContent-Range: bytes {range}\r\n\r\n{text}\r\n"
+        )
+    };
+    let want = format!("{}{}--{border}--\r\n", part("0-3/65536", "0123"), part("65534-65535/65536", "ef"));
+    assert_eq!((reply.code, reply.text()), (206, want));
+}
+
+/// An image too large for the buffers of two sockets.
+fn large(world: &World, letter: &str) {
+    world.put("new", &letter.repeat(64 << 20));
+    std::fs::rename(world.path("new"), world.path("var/provision/images/oak.img")).unwrap();
+}
+
+#[test]
+fn a_running_download_keeps_its_bytes_while_the_file_is_replaced() {
+    let mut world = running();
+    large(&world, "a");
+    let mut stream = world.connect(&Way::default());
+    stream.write_all(&request("GET", IMAGE, &[], "")).unwrap();
+    let mut first = [0; 1];
+    stream.read_exact(&mut first).unwrap();
+    large(&world, "b");
+    let reply = read_reply(&mut first.as_slice().chain(stream), false);
+    assert_eq!((reply.code, reply.body.len(), reply.cut), (200, 64 << 20, false));
+    assert!(reply.body.iter().all(|byte| *byte == b'a'));
+    assert!(world.fetch(IMAGE).body.iter().all(|byte| *byte == b'b'));
+}
+
+#[test]
+fn a_transfer_that_broke_is_not_sent() {
+    let mut world = running();
+    large(&world, "a");
+    let mut stream = world.connect(&Way::default());
+    stream.write_all(&request("GET", IMAGE, &[], "")).unwrap();
+    stream.read_exact(&mut [0; 1000]).unwrap();
+    drop(stream);
+    let began = Instant::now();
+    while !line(&mut world, "c001").2 {
+        assert!(began.elapsed() < Duration::from_secs(5));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(line(&mut world, "c001"), was("", "", true));
+    assert!(world.log().contains("broke after"), "{}", world.log());
+}
+
+#[test]
+fn a_connection_carries_many_requests_also_when_they_come_at_once() {
+    let mut world = running();
+    let mut stream = world.connect(&Way::default());
+    let one = "GET /image/02:00:00:00:00:01 HTTP/1.1\r\nHost: x\r\nRange: bytes=0-3\r\n\r\n";
+    for _ in 0..3 {
+        stream.write_all(one.as_bytes()).unwrap();
+        assert_eq!(read_reply(&mut stream, false).text(), "0123");
+    }
+    stream.write_all(one.repeat(3).as_bytes()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(read_reply(&mut stream, false).text(), "0123");
+    }
+}
+
+#[test]
+fn malformed_requests_get_a_clear_400_and_disturb_nobody() {
+    let mut world = running();
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n"[..],
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"GET /image/%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET image HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+    ] {
+        let reply = world.exchange(&Way::default(), bytes, false);
+        assert_eq!(reply.code, 400, "{:?}", String::from_utf8_lossy(bytes));
+        assert!(reply.text().len() > 10, "a reason: {:?}", reply.text());
+    }
+    let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(20_000));
+    assert_eq!(world.exchange(&Way::default(), long.as_bytes(), false).code, 431);
+    assert_eq!(world.fetch(IMAGE).code, 200);
+}
+
+#[test]
+fn who_never_ends_his_head_is_told_and_let_go() {
+    let mut world = running();
+    let mut stream = world.connect(&Way::default());
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").unwrap();
+    let began = Instant::now();
+    let reply = read_reply(&mut stream, false);
+    assert_eq!(reply.code, 408);
+    assert!(began.elapsed() > Duration::from_secs(5) && began.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn one_peer_gets_so_many_connections_and_the_next_is_told_to_come_back() {
+    let mut world = running();
+    let mut held: Vec<TcpStream> = (0..64).map(|_| world.connect(&Way::default())).collect();
+    // A connection is counted when it is accepted; the last one asks, so that all were.
+    let mut last = held.pop().unwrap();
+    last.write_all(&request("GET", IMAGE, &[], "")).unwrap();
+    assert_eq!(read_reply(&mut last, false).code, 200);
+    held.push(world.connect(&Way::default()));
+    std::thread::sleep(Duration::from_millis(100));
+    held.push(world.connect(&Way::default()));
+    let refused: Reply = read_reply(held.last_mut().unwrap(), false);
+    let other = Way { from: Some([127, 0, 0, 9].into()), ..Way::default() };
+    assert_eq!(world.exchange(&other, &request("GET", IMAGE, &[], ""), false).code, 200, "another peer is served");
+    assert_eq!((refused.code, refused.header("Retry-After")), (503, Some("1")));
+}
+
+#[test]
+fn the_daemon_ends_at_once_when_nobody_is_served() {
+    let mut world = running();
+    let _idle = world.connect(&Way::default());
+    let began = Instant::now();
+    assert_eq!(world.stop(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_second_daemon_says_which_port_and_which_key() {
+    let world = running();
+    let second = std::process::Command::new(env!("CARGO_BIN_EXE_wwctl"))
+        .args(["server", "--warewulfconf"])
+        .arg(world.path("etc/warewulf/warewulf.conf"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(255));
+    assert!(said.contains(&format!("HTTP port {}", world.port)) && said.contains("another daemon"), "{said}");
+}
+
+/// Eight unknown machines, four of them twice at the same moment, and ten nodes to be had; a hundred times.
+#[test]
+fn one_unknown_address_takes_exactly_one_node_however_many_ask_at_once() {
+    let mut world = running();
+    let mut nodes = String::from("nodes:\n");
+    for n in 0..10 {
+        nodes.push_str(&format!("  d{n:02}: {{discoverable: true, network devices: {{default: {{device: eth0}}}}}}\n"));
+    }
+    for round in 0..100 {
+        world.put("etc/warewulf/nodes.conf", &nodes);
+        let barrier = Arc::new(Barrier::new(8));
+        let asking: Vec<_> = (0..8)
+            .map(|n| {
+                let mut stream = world.connect(&Way::default());
+                let barrier = barrier.clone();
+                std::thread::spawn(move || {
+                    let path = format!("/ipxe/02:00:00:00:{round:02}:{:02}", n % 4);
+                    barrier.wait();
+                    stream.write_all(&request("GET", &path, &[], "")).unwrap();
+                    read_reply(&mut stream, false)
+                })
+            })
+            .collect();
+        for asked in asking {
+            assert!(asked.join().unwrap().code > 0);
+        }
+        let text = std::fs::read_to_string(world.path("etc/warewulf/nodes.conf")).unwrap();
+        let conf = model::NodesConf::parse(&text).unwrap();
+        let mut taken: Vec<_> = conf
+            .nodes
+            .values()
+            .filter_map(|node| {
+                let mac = &node.primary_device()?.hwaddr;
+                assert_eq!(mac.is_empty(), node.discoverable.is_true(), "round {round}, {}: one or the other", node.id);
+                (!mac.is_empty()).then(|| (mac.clone(), node.id.clone()))
+            })
+            .collect();
+        taken.sort();
+        let macs: Vec<_> = taken.iter().map(|(mac, _)| mac.clone()).collect();
+        let want: Vec<_> = (0..4).map(|n| format!("02:00:00:00:{round:02}:{n:02}")).collect();
+        assert_eq!(macs, want, "round {round}");
+        let mut names: Vec<_> = taken.iter().map(|(_, name)| name.as_str()).collect();
+        names.sort();
+        assert_eq!(names, ["d00", "d01", "d02", "d03"], "round {round}: the first four, in order");
+    }
+}
+
+#[test]
+fn a_wrong_asset_key_or_no_address_claims_nothing() {
+    let mut world = running();
+    let nodes = "nodes:\n  d1: {discoverable: true, asset key: K, network devices: {default: {device: eth0}}}\n";
+    world.put("etc/warewulf/nodes.conf", nodes);
+    let unchanged = |world: &World| std::fs::read_to_string(world.path("etc/warewulf/nodes.conf")).unwrap() == nodes;
+    for path in [
+        "/ipxe/02:00:00:00:0d:41?assetkey=no",
+        "/ipxe/02:00:00:00:0d:41",
+        "/ipxe/favicon.ico?assetkey=K",
+        "/kernel/02:00:00:00:0d:41?assetkey=K",
+        "/runtime/02:00:00:00:0d:41?assetkey=K",
+        "/files/index.html?wwid=02:00:00:00:0d:41&assetkey=K",
+    ] {
+        world.fetch(path);
+        assert!(unchanged(&world), "{path}");
+    }
+    world.fetch("/ipxe/02:00:00:00:0d:41?assetkey=K");
+    assert!(!unchanged(&world));
+}
