@@ -1,5 +1,12 @@
 //! HTTP where we differ from stock on purpose, and what stock has no word for. Each `stock_bug` of the recorded cases has
 //! its test here.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
 
 mod daemon;
 

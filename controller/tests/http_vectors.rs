@@ -2,6 +2,13 @@
 //!
 //! A case marked `stock_bug` is run, because later ones build on what it does, but not compared; `http_ours` asserts what
 //! is right there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
 
 mod daemon;
 
@@ -17,6 +24,9 @@ use daemon::{Reply, Way, World, in_namespace};
 /// Cases of which the daemon can do nothing yet, by the beginning of topic, scenario and case.
 const NOT_YET: &[(&str, &str, &str)] =
     &[("12-files", "rendered files", ""), ("12-files", "files by the neighbour table", "rendered")];
+
+/// Cases whose watched state is left over from a case marked `stock_bug` just before, without being marked themselves.
+const AFTER_A_BUG: &[(&str, &str, &str)] = &[("07-image", "image", "an unknown node")];
 
 macro_rules! topics {
     ($($name:ident $file:literal,)*) => { $(
@@ -58,8 +68,8 @@ fn run_topic(topic: &str) {
         for case in scenario["cases"].as_array().unwrap() {
             let name = case["name"].as_str().unwrap();
             let differences = run_case(&mut world, case);
-            let not_yet = |(t, s, c): &(&str, &str, &str)| *t == topic && *s == scene && name.starts_with(c);
-            if case["stock_bug"].is_string() || NOT_YET.iter().any(not_yet) {
+            let listed = |(t, s, c): &(&str, &str, &str)| *t == topic && *s == scene && name.starts_with(c);
+            if case["stock_bug"].is_string() || NOT_YET.iter().chain(AFTER_A_BUG).any(listed) {
                 continue;
             }
             compared += 1;

@@ -12,6 +12,7 @@ use boot::http::{
 use model::Node;
 
 use crate::cluster::{Cluster, Shared};
+use crate::image::kernels::{self, KernelError};
 use crate::serve::http::head::{Head, Method};
 use crate::serve::http::inside::{self, Missing};
 use crate::serve::http::reply::{self, Reply};
@@ -276,15 +277,22 @@ fn base_name(path: &Path) -> String {
 
 fn kernel(cluster: &Cluster, node: &Node, ask: &StageAsk) -> Fetched {
     let root = cluster.site.conf.paths.image_root(&node.profile.image_name);
-    let version = &node.profile.kernel.version;
-    if version.contains('/') {
-        return from_image(&root, Path::new(version), &ask.compress);
+    match kernels::find(&root, &node.profile.kernel.version) {
+        Ok(found) => from_image(&root, &found.inside, &ask.compress),
+        // Looked at once more, to tell a link that leads out from one that leads nowhere.
+        Err(KernelError::DeadLink { inside, .. }) => from_image(&root, &inside, &ask.compress),
+        Err(error) => Err(Refusal::NoKernel(error.to_string())),
     }
-    Err(Refusal::Broken("this build finds no kernels".into()))
 }
 
-fn initramfs(_cluster: &Cluster, _node: &Node, _ask: &StageAsk) -> Fetched {
-    Err(Refusal::Broken("this build finds no kernels".into()))
+fn initramfs(cluster: &Cluster, node: &Node, ask: &StageAsk) -> Fetched {
+    let root = cluster.site.conf.paths.image_root(&node.profile.image_name);
+    let found =
+        kernels::find(&root, &node.profile.kernel.version).map_err(|error| Refusal::NoInitramfs(error.to_string()))?;
+    let path = kernels::initramfs(&root, &found.release).ok_or_else(|| {
+        Refusal::NoInitramfs(format!("the image has no initramfs for {}; build one in it", found.inside.display()))
+    })?;
+    published(&path, &ask.compress)
 }
 
 fn overlay(_cluster: &Cluster, _node: &Node, _kind: OverlayKind, _ask: &StageAsk) -> Fetched {
