@@ -268,9 +268,7 @@ impl Patch<'_> {
 fn shifted(entries: &[(String, Doc)], indent: usize) -> String {
     let text = yaml::yaml(&Doc::Map(entries.to_vec()), 2, 0);
     let margin = " ".repeat(indent);
-    text.split_inclusive('\n')
-        .map(|line| if line.trim().is_empty() { line.into() } else { format!("{margin}{line}") })
-        .collect()
+    text.split_inclusive('\n').map(|line| if line == "\n" { line.into() } else { format!("{margin}{line}") }).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,259 @@
+//! What `wwctl node` and `wwctl profile` do where stock is wrong, and what they promise beyond it. One sentence a test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+mod world;
+
+use model::NodesConf;
+use serde_json::{Value, json};
+use world::{NODES, Ran, World};
+
+const NONE: &str = "nodeprofiles: {}\nnodes: {}\n";
+
+fn ok(world: &World, words: &[&str]) -> Ran {
+    let ran = world.run(words);
+    assert_eq!(ran.exit, 0, "{words:?}: {}", ran.stderr);
+    ran
+}
+
+/// It fails, says this, and leaves nodes.conf as it was.
+fn refused(world: &World, words: &[&str], says: &str) {
+    let before = world.read(NODES);
+    let ran = world.run(words);
+    assert_eq!(ran.exit, 255, "{words:?}: {}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.starts_with("ERROR: ") || ran.stderr.contains("\nERROR: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    assert_eq!(world.read(NODES), before);
+}
+
+fn nodes(world: &World) -> NodesConf {
+    NodesConf::parse(&world.read(NODES)).unwrap()
+}
+
+#[test]
+fn a_node_without_a_value_is_an_empty_node() {
+    let world = World::with_nodes("nodes:\n  n1:\n");
+    assert!(ok(&world, &["node", "list"]).stdout.contains("\nn1         --        --\n"));
+    ok(&world, &["node", "set", "-y", "n1", "--init", "/i"]);
+    assert_eq!(nodes(&world).nodes["n1"].profile.init, "/i");
+}
+
+#[test]
+fn a_profile_without_a_value_is_an_empty_profile() {
+    let world = World::with_nodes("nodeprofiles:\n  p1:\nnodes:\n  n1:\n    profiles: [p1]\n");
+    assert!(ok(&world, &["profile", "list"]).stdout.contains("\np1            --\n"));
+    ok(&world, &["node", "list", "-a"]);
+}
+
+#[test]
+fn unknown_words_are_errors() {
+    let world = World::with_nodes(NONE);
+    refused(&world, &["bogus"], "bogus");
+    refused(&world, &["node", "bogus"], "bogus");
+}
+
+#[test]
+fn unknown_keys_and_comments_stay_when_the_file_is_written() {
+    let world = World::with_nodes("extra: 1\nnodes: # all of them\n  n1:\n    colour: red\n    init: /x\n");
+    let ran = ok(&world, &["node", "set", "-y", "--init", "/y", "n1"]);
+    let text = "nodeprofiles: {}\nextra: 1\nnodes: # all of them\n  n1:\n    colour: red\n    init: /y\n";
+    assert_eq!(world.read(NODES), text);
+    assert!(ran.stderr.contains("line 4, column 5: nodes.n1.colour: nobody knows this key"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_broken_file_is_refused_with_its_place_and_what_to_do() {
+    let world = World::with_nodes("nodes:\n  n1:\n    network devices:\n      default:\n        ipaddr: 10.0.0.300\n");
+    let says = "@ROOT@/etc/warewulf/nodes.conf: line 5, column 17: nodes.n1.network devices.default.ipaddr: \
+                \"10.0.0.300\" is not an address like 10.0.0.1 or fd00::1; correct it";
+    refused(&world, &["node", "set", "-y", "n1", "--init", "/i"], says);
+    refused(&world, &["node", "list"], says);
+}
+
+#[test]
+fn node_add_stores_tags_of_all_three_kinds() {
+    let world = World::with_nodes(NONE);
+    ok(
+        &world,
+        &[
+            "node",
+            "add",
+            "n1",
+            "--tagadd",
+            "a=1,b=two",
+            "--tagadd",
+            "c=x=y",
+            "--nettagadd",
+            "k=v",
+            "--ipmitagadd",
+            "vlan=7",
+        ],
+    );
+    let profile = &nodes(&world).nodes["n1"].profile;
+    assert_eq!(profile.tags["c"], "x=y");
+    assert_eq!(profile.network_devices["default"].tags["k"], "v");
+    assert_eq!(profile.ipmi.tags["vlan"], "7");
+}
+
+#[test]
+fn profile_add_stores_tags_of_all_three_kinds() {
+    let world = World::with_nodes(NONE);
+    ok(
+        &world,
+        &[
+            "profile",
+            "add",
+            "p",
+            "--netname",
+            "ib",
+            "-N",
+            "ib0",
+            "--nettagadd",
+            "k=v",
+            "--tagadd",
+            "a=b",
+            "--ipmitagadd",
+            "m=n",
+        ],
+    );
+    let profile = &nodes(&world).profiles["p"];
+    assert_eq!(profile.network_devices["ib"].tags["k"], "v");
+    assert_eq!((profile.tags["a"].as_str(), profile.ipmi.tags["m"].as_str()), ("b", "n"));
+}
+
+#[test]
+fn profile_set_puts_each_tag_where_it_was_said_and_nowhere_else() {
+    let world =
+        World::with_nodes("nodeprofiles:\n  p:\n    network devices:\n      default:\n        device: e\nnodes: {}\n");
+    ok(&world, &["profile", "set", "-y", "p", "--tagadd", "plain=1"]);
+    assert!(nodes(&world).profiles["p"].network_devices["default"].tags.is_empty());
+    ok(&world, &["profile", "set", "-y", "p", "-G", "10.0.0.1", "--nettagadd", "net=2"]);
+    let profile = &nodes(&world).profiles["p"];
+    assert_eq!(profile.network_devices["default"].tags["net"], "2");
+    assert_eq!(profile.tags.len(), 1);
+}
+
+#[test]
+fn what_is_no_hardware_address_or_mtu_is_refused() {
+    let world = World::with_nodes(NONE);
+    refused(&world, &["node", "add", "n1", "--hwaddr", "hello"], "\"hello\" is no hardware address");
+    refused(&world, &["node", "add", "n1", "--mtu", "lots"], "\"lots\" is no MTU");
+}
+
+#[test]
+fn old_names_of_flags_are_taken_with_a_notice() {
+    let world = World::with_nodes(NONE);
+    let ran = ok(&world, &["node", "add", "n1", "-C", "img", "--wwinit", "a,b", "--runtime", "c"]);
+    assert!(ran.stderr.contains("--container is an old name; use --image"), "{}", ran.stderr);
+    let profile = &nodes(&world).nodes["n1"].profile;
+    assert_eq!(profile.image_name, "img");
+    assert_eq!(profile.system_overlay, ["a", "b"]);
+    assert_eq!(profile.runtime_overlay, ["c"]);
+}
+
+#[test]
+fn names_that_match_nothing_are_an_error() {
+    let world = World::with_nodes("nodeprofiles: {p: {}}\nnodes: {n1: {}}\n");
+    refused(&world, &["node", "set", "-y", "zz", "--image", "x"], "zz");
+    refused(&world, &["node", "delete", "-y", "zz"], "zz");
+    refused(&world, &["profile", "set", "-y", "zz", "--image", "x"], "zz");
+}
+
+#[test]
+fn a_zero_address_alone_is_written_and_an_unset_word_takes_it_away() {
+    let world = World::with_nodes(
+        "nodes:\n  n1:\n    network devices:\n      default:\n        device: e\n        ipaddr: 10.0.0.1\n",
+    );
+    ok(&world, &["node", "set", "-y", "n1", "--ipaddr", "0.0.0.0"]);
+    let ip = |world: &World| nodes(world).nodes["n1"].profile.network_devices["default"].ipaddr;
+    assert_eq!(ip(&world), Some("0.0.0.0".parse().unwrap()));
+    ok(&world, &["node", "set", "-y", "n1", "--ipaddr", "UNDEF"]);
+    assert_eq!(ip(&world), None);
+}
+
+#[test]
+fn a_disk_without_a_partition_is_refused_by_set_too() {
+    let world = World::with_nodes("nodes: {n1: {}}\n");
+    refused(&world, &["node", "set", "-y", "n1", "--diskname", "/dev/sdz", "--diskwipe"], "--partname");
+}
+
+#[test]
+fn a_deleted_profile_is_forgotten_by_those_who_named_it() {
+    let world = World::with_nodes("nodeprofiles: {p: {}, q: {profiles: [p]}}\nnodes: {n1: {profiles: [q, p, ~p]}}\n");
+    ok(&world, &["profile", "delete", "-y", "p"]);
+    let conf = nodes(&world);
+    assert_eq!(conf.nodes["n1"].profile.profiles, ["q"]);
+    assert!(conf.profiles["q"].profiles.is_empty());
+}
+
+#[test]
+fn import_keeps_a_false() {
+    let world = World::with_nodes(NONE);
+    let text = "n3:\n  disks:\n    /dev/sda:\n      wipe_table: false\n      partitions: {p: {should_exist: false}}\n";
+    world.put("in.yaml", &Value::String(text.into()));
+    ok(&world, &["node", "import", "-y", "in.yaml"]);
+    let disk = &nodes(&world).nodes["n3"].profile.disks["/dev/sda"];
+    assert_eq!((disk.wipe_table, disk.partitions["p"].should_exist), (Some(false), Some(false)));
+}
+
+#[test]
+fn an_editor_that_replaces_its_file_by_rename_is_understood() {
+    let mut world = World::with_nodes("nodes:\n  n1:\n    comment: one\n");
+    world.put("ed", &json!({"text": "#!/bin/sh\nsed -i 's/comment: one/comment: ONE/' \"$1\"\n", "mode": "0755"}));
+    world.env.push(("EDITOR".into(), "@ROOT@/ed".into()));
+    let ran = world.run_with(&["node", "edit", "n1"], "y\n", true);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    assert_eq!(nodes(&world).nodes["n1"].profile.comment, "ONE");
+}
+
+#[test]
+fn data_does_not_depend_on_the_log_level() {
+    let world = World::with_nodes("nodes: {b4: {}}\n");
+    assert_eq!(ok(&world, &["--loglevel", "30", "node", "list", "-y", "b4"]).stdout, "b4: {}\n");
+    assert_eq!(ok(&world, &["-v", "node", "list", "-y", "b4"]).stdout, "b4: {}\n");
+}
+
+#[test]
+fn status_as_json_is_the_daemons_document() {
+    let mut world = World::empty();
+    let document = r#"{"nodes":{"c001":{"node name":"c001","stage":"runtime","sent":"x","ipaddr":"","last seen":1}}}"#;
+    world.serve(&json!({"/status": document}));
+    let conf = "ipaddr: 127.0.0.1\nwarewulf:\n  port: @PORT@\npaths:\n  sysconfdir: @ROOT@/etc\n";
+    world.put("etc/warewulf/warewulf.conf", &Value::String(conf.into()));
+    assert_eq!(ok(&world, &["node", "status", "-o", "json"]).stdout, format!("{document}\n"));
+    assert!(ok(&world, &["node", "status"]).stdout.contains("\nc001                 RUNTIME_OVERLAY      x"));
+}
+
+#[test]
+fn doubles_and_names_of_nothing_are_warnings() {
+    let world =
+        World::with_nodes("nodes:\n  a:\n    network devices:\n      default:\n        hwaddr: 52:54:00:ab:cd:01\n");
+    let ran =
+        ok(&world, &["node", "add", "b", "-H", "52-54-00-AB-CD-01", "--image", "ghost", "-R", "none", "-P", "nope"]);
+    for says in [
+        "hardware address 52:54:00:ab:cd:01 is that of a/default and b/default",
+        "node b: there is no image \"ghost\"",
+        "node b: there is no overlay \"none\"",
+        "node b: there is no profile \"nope\"",
+    ] {
+        assert!(ran.stderr.contains(&format!("WARN   : {says}")), "{says} is not in {}", ran.stderr);
+    }
+}
+
+#[test]
+fn ten_writers_at_once_lose_nothing() {
+    let world = World::with_nodes("# mine\nnodes: {}\n");
+    std::thread::scope(|scope| {
+        for index in 0..10 {
+            let world = &world;
+            scope.spawn(move || ok(world, &["node", "add", &format!("n{index}")]));
+        }
+    });
+    assert_eq!(nodes(&world).nodes.len(), 10);
+    assert!(world.read(NODES).starts_with("# mine\n"));
+}
