@@ -1,5 +1,18 @@
 //! The text functions of sprig 3.3, by topic, and the table that all functions are looked up in.
 
+mod arguments;
+mod crypto;
+mod dates;
+mod encoding;
+mod paths;
+mod random;
+mod re2;
+mod regexp;
+mod secrets;
+mod semver;
+mod urls;
+mod version;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -7,7 +20,6 @@ use crate::builtin;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::host::{Param, Signature};
-use crate::time::Time;
 use crate::value::Value;
 
 /// A function of Go or sprig.
@@ -39,7 +51,17 @@ pub(crate) const fn variadic(
 }
 
 /// Later tables hide earlier ones: sprig's `slice` is not Go's.
-const TABLES: &[&[Native]] = &[builtin::TABLE];
+const TABLES: &[&[Native]] = &[
+    builtin::TABLE,
+    crypto::TABLE,
+    dates::TABLE,
+    encoding::TABLE,
+    paths::TABLE,
+    random::TABLE,
+    regexp::TABLE,
+    semver::TABLE,
+    urls::TABLE,
+];
 
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Native>> =
     LazyLock::new(|| TABLES.iter().flat_map(|table| table.iter()).map(|native| (native.name, native)).collect());
@@ -52,10 +74,4 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     TABLES.iter().flat_map(|table| table.iter()).map(|native| native.name)
 }
 
-pub(crate) fn time_text(time: &Time) -> String {
-    time.civil().to_string()
-}
-
-pub(crate) fn time_method(_: &Time, _: &str, _: &[Value]) -> Option<Answer> {
-    None
-}
+pub(crate) use dates::{time_method, time_text};

@@ -1,5 +1,7 @@
 //! An instant with the zone in which it is shown, and the calendar. Formats are in `sprig::dates`.
 
+pub(crate) mod duration;
+pub(crate) mod layout;
 mod zone;
 
 use std::fmt;

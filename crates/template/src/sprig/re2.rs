@@ -1,0 +1,524 @@
+//! Go's regular expressions on top of the crate `regex`: the same engine family, but other corners of syntax. A pattern
+//! is rewritten once; what Go refuses is refused.
+
+use regex::Regex;
+
+/// A compiled pattern.
+#[derive(Clone, Debug)]
+pub struct Re2 {
+    regex: Regex,
+    /// Go's Split asks whether the pattern was empty.
+    empty: bool,
+}
+
+/// Most memory that a compiled pattern may take, bytes: a template is no place for more.
+const SIZE_LIMIT: usize = 4 << 20;
+/// RE2's own limit for a counted repetition.
+const MOST_REPEATS: u32 = 1000;
+/// Nesting that Go's parser accepts.
+const DEEPEST: usize = 1000;
+
+impl Re2 {
+    /// Compiles a pattern written for Go (RE2 syntax: no look-around, no back references; `\d \w \s \b` are ASCII).
+    ///
+    /// # Errors
+    /// `error parsing regexp: ...`, with the part at fault.
+    pub fn compile(pattern: &str) -> Result<Re2, String> {
+        let translated = Translation::of(pattern)?;
+        let regex =
+            regex::RegexBuilder::new(&translated).size_limit(SIZE_LIMIT).build().map_err(|error| match error {
+                regex::Error::CompiledTooBig(_) => format!("error parsing regexp: expression too large: `{pattern}`"),
+                _ => format!("error parsing regexp: invalid syntax: `{pattern}`"),
+            })?;
+        Ok(Re2 { regex, empty: pattern.is_empty() })
+    }
+
+    /// Whether it matches anywhere.
+    pub fn matches(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+
+    /// The leftmost match.
+    pub fn find<'t>(&self, text: &'t str) -> Option<&'t str> {
+        self.regex.find(text).map(|found| found.as_str())
+    }
+
+    /// The first `most` matches; all of them when it is negative.
+    pub fn find_all<'t>(&self, text: &'t str, most: i64) -> Vec<&'t str> {
+        self.regex.find_iter(text).take(limit(most)).map(|found| found.as_str()).collect()
+    }
+
+    /// Every match replaced; `$1`, `${1}`, `$name` stand for groups, `$$` for a dollar sign.
+    pub fn replace_all(&self, text: &str, replacement: &str) -> String {
+        self.regex.replace_all(text, |groups: &regex::Captures<'_>| expand(replacement, groups)).into_owned()
+    }
+
+    /// Every match replaced by the text as it stands.
+    pub fn replace_all_literal(&self, text: &str, replacement: &str) -> String {
+        self.regex.replace_all(text, regex::NoExpand(replacement)).into_owned()
+    }
+
+    /// The pieces between matches, at most `most` of them; all when it is negative, none when it is 0.
+    pub fn split<'t>(&self, text: &'t str, most: i64) -> Vec<&'t str> {
+        if most == 0 {
+            return Vec::new();
+        }
+        if !self.empty && text.is_empty() {
+            return vec![""];
+        }
+        let mut pieces = Vec::new();
+        let (mut begin, mut end) = (0, 0);
+        for found in self.regex.find_iter(text).take(limit(most)) {
+            if most > 0 && i64::try_from(pieces.len()).is_ok_and(|n| n == most - 1) {
+                break;
+            }
+            end = found.start();
+            if found.end() != 0 {
+                pieces.push(text.get(begin..end).unwrap_or(""));
+            }
+            begin = found.end();
+        }
+        if end != text.len() {
+            pieces.push(text.get(begin..).unwrap_or(""));
+        }
+        pieces
+    }
+}
+
+/// Puts a backslash before everything that means something in a pattern.
+pub fn quote_meta(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted
+}
+
+fn limit(most: i64) -> usize {
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
+/// The groups' texts put into a replacement, by the rules of Go's `Regexp.Expand`.
+fn expand(replacement: &str, groups: &regex::Captures<'_>) -> String {
+    let mut text = String::new();
+    let mut rest = replacement;
+    while let Some((before, after)) = rest.split_once('$') {
+        text.push_str(before);
+        if let Some(after) = after.strip_prefix('$') {
+            text.push('$');
+            rest = after;
+            continue;
+        }
+        let Some((name, after)) = group_name(after) else {
+            text.push('$');
+            rest = after;
+            continue;
+        };
+        let group = match name.parse::<usize>() {
+            Ok(number) => groups.get(number),
+            Err(_) => groups.name(name),
+        };
+        text.push_str(group.map_or("", |found| found.as_str()));
+        rest = after;
+    }
+    text.push_str(rest);
+    text
+}
+
+fn group_name(text: &str) -> Option<(&str, &str)> {
+    let (braced, body) = match text.strip_prefix('{') {
+        Some(body) => (true, body),
+        None => (false, text),
+    };
+    let end = body.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(body.len());
+    let (name, after) = body.split_at(end);
+    if name.is_empty() {
+        return None;
+    }
+    if braced { after.strip_prefix('}').map(|after| (name, after)) } else { Some((name, after)) }
+}
+
+/// What an operator `*` would repeat.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    Something,
+    /// A repetition: another one is refused.
+    Repeated,
+}
+
+struct Translation<'p> {
+    pattern: &'p str,
+    rest: std::iter::Peekable<std::str::CharIndices<'p>>,
+    out: String,
+    before: Before,
+    depth: usize,
+}
+
+impl<'p> Translation<'p> {
+    fn of(pattern: &'p str) -> Result<String, String> {
+        let mut this = Translation {
+            pattern,
+            rest: pattern.char_indices().peekable(),
+            out: String::with_capacity(pattern.len() + 16),
+            before: Before::Nothing,
+            depth: 0,
+        };
+        while let Some((at, c)) = this.rest.next() {
+            this.one(at, c)?;
+        }
+        if this.depth > 0 {
+            return Err(format!("error parsing regexp: missing closing ): `{pattern}`"));
+        }
+        Ok(this.out)
+    }
+
+    fn one(&mut self, at: usize, c: char) -> Result<(), String> {
+        match c {
+            '\\' => self.escape(at)?,
+            '[' => self.class(at)?,
+            '(' => return self.open(at),
+            ')' => {
+                self.depth = self
+                    .depth
+                    .checked_sub(1)
+                    .ok_or_else(|| format!("error parsing regexp: unexpected ): `{}`", self.pattern))?;
+                self.out.push(')');
+            }
+            '|' => {
+                self.out.push('|');
+                self.before = Before::Nothing;
+                return Ok(());
+            }
+            '*' | '+' | '?' => return self.repeat(at, &c.to_string()),
+            '{' => match self.counted(at)? {
+                Some(counted) => return self.repeat(at, &counted),
+                None => self.out.push_str("\\{"),
+            },
+            '}' | ']' => {
+                self.out.push('\\');
+                self.out.push(c);
+            }
+            _ => self.out.push(c),
+        }
+        self.before = Before::Something;
+        Ok(())
+    }
+
+    fn repeat(&mut self, at: usize, operator: &str) -> Result<(), String> {
+        let text = self.pattern.get(at..).unwrap_or("");
+        match self.before {
+            Before::Nothing => {
+                return Err(format!("error parsing regexp: missing argument to repetition operator: `{operator}`"));
+            }
+            Before::Repeated => {
+                return Err(format!("error parsing regexp: invalid nested repetition operator: `{text}`"));
+            }
+            Before::Something => {}
+        }
+        self.out.push_str(operator);
+        if self.rest.next_if(|(_, c)| *c == '?').is_some() {
+            self.out.push('?');
+        }
+        self.before = Before::Repeated;
+        Ok(())
+    }
+
+    /// `{2}`, `{2,}`, `{2,5}` behind the brace; anything else is plain text for Go.
+    fn counted(&mut self, at: usize) -> Result<Option<String>, String> {
+        let body = self.pattern.get(at + 1..).unwrap_or("");
+        let Some((inside, _)) = body.split_once('}') else { return Ok(None) };
+        let (least, most) = inside.split_once(',').map_or((inside, None), |(least, most)| (least, Some(most)));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if !digits(least) || most.is_some_and(|most| !most.is_empty() && !digits(most)) {
+            return Ok(None);
+        }
+        // Too many digits for a number is too large as well.
+        let number = |text: &str| text.parse::<u32>().unwrap_or(u32::MAX);
+        let last = most.filter(|most| !most.is_empty()).map(number);
+        if number(least) > MOST_REPEATS || last.is_some_and(|last| last > MOST_REPEATS || last < number(least)) {
+            return Err(format!("error parsing regexp: invalid repeat count: `{{{inside}}}`"));
+        }
+        for _ in 0..=inside.chars().count() {
+            self.rest.next();
+        }
+        Ok(Some(format!("{{{inside}}}")))
+    }
+
+    fn open(&mut self, at: usize) -> Result<(), String> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(format!("error parsing regexp: expression nests too deeply: `{}`", self.pattern));
+        }
+        self.out.push('(');
+        self.before = Before::Nothing;
+        if self.rest.next_if(|(_, c)| *c == '?').is_none() {
+            return Ok(());
+        }
+        let head = self.pattern.get(at + 2..).unwrap_or("");
+        let end = head.find([':', ')', '>']).unwrap_or(head.len());
+        let (inside, closed) = (head.get(..end).unwrap_or(""), head.get(end..end + 1).unwrap_or(""));
+        let named = inside.strip_prefix("P<").or_else(|| inside.strip_prefix('<'));
+        let good = match (named, closed) {
+            (Some(name), ">") => !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_'),
+            // Flags that Go knows; the crate's own x, u and R are nothing to a template.
+            (None, ":" | ")") => inside.chars().all(|c| "imsU-".contains(c)),
+            _ => false,
+        };
+        if !good {
+            let upto = head.get(..end + closed.len()).unwrap_or("");
+            return Err(format!("error parsing regexp: invalid or unsupported Perl syntax: `(?{upto}`"));
+        }
+        if closed == ")" {
+            self.depth -= 1;
+        }
+        self.out.push('?');
+        self.out.push_str(inside);
+        self.out.push_str(closed);
+        for _ in 0..inside.chars().count() + 1 {
+            self.rest.next();
+        }
+        Ok(())
+    }
+
+    fn escape(&mut self, at: usize) -> Result<(), String> {
+        let Some((_, c)) = self.rest.next() else {
+            return Err("error parsing regexp: trailing backslash at end of expression: ``".into());
+        };
+        match c {
+            'd' => self.out.push_str("[0-9]"),
+            'D' => self.out.push_str("[^0-9]"),
+            'w' => self.out.push_str("[0-9A-Za-z_]"),
+            'W' => self.out.push_str("[^0-9A-Za-z_]"),
+            's' => self.out.push_str(r"[\t\n\x0C\r ]"),
+            'S' => self.out.push_str(r"[^\t\n\x0C\r ]"),
+            'b' => self.out.push_str(r"(?-u:\b)"),
+            'A' | 'z' | 'B' => self.out.extend(['\\', c]),
+            'Q' => self.quoted(),
+            'p' | 'P' => {
+                let name = self.property(at)?;
+                self.out.extend(['\\', c]);
+                self.out.push_str(&name);
+            }
+            _ => {
+                let literal = self.literal(at, c)?;
+                self.out.push_str(&hex(literal));
+            }
+        }
+        Ok(())
+    }
+
+    /// `\Q...\E`: text as it stands.
+    fn quoted(&mut self) {
+        while let Some((at, c)) = self.rest.next() {
+            if self.pattern.get(at..).is_some_and(|rest| rest.starts_with("\\E")) {
+                self.rest.next();
+                return;
+            }
+            self.out.push_str(&hex(c));
+        }
+    }
+
+    /// The name behind `\p`: one letter, or `{Greek}`.
+    fn property(&mut self, at: usize) -> Result<String, String> {
+        let text = self.pattern.get(at + 2..).unwrap_or("");
+        let name = match text.strip_prefix('{') {
+            Some(body) => body.split_once('}').map(|(name, _)| format!("{{{name}}}")),
+            None => text.chars().next().map(|c| c.to_string()),
+        };
+        let name = name.ok_or_else(|| format!("error parsing regexp: invalid character class range: `{text}`"))?;
+        for _ in name.chars() {
+            self.rest.next();
+        }
+        // Go writes the negation inside the braces as well.
+        Ok(name)
+    }
+
+    /// An escape that stands for one character; `c` is the letter behind the backslash at `at`.
+    fn literal(&mut self, at: usize, c: char) -> Result<char, String> {
+        let invalid = |upto: &str| format!("error parsing regexp: invalid escape sequence: `\\{upto}`");
+        Ok(match c {
+            'a' => '\u{7}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'v' => '\u{b}',
+            'x' => self.hexadecimal().ok_or_else(|| invalid("x"))?,
+            '0'..='7' => {
+                let digits: String = self
+                    .pattern
+                    .get(at + 1..)
+                    .unwrap_or("")
+                    .chars()
+                    .take(3)
+                    .take_while(|c| ('0'..='7').contains(c))
+                    .collect();
+                // A single digit but 0 would be a back reference, which RE2 does not have.
+                if c != '0' && digits.len() < 2 {
+                    return Err(invalid(&digits));
+                }
+                for _ in 1..digits.len() {
+                    self.rest.next();
+                }
+                u32::from_str_radix(&digits, 8).ok().and_then(char::from_u32).ok_or_else(|| invalid(&digits))?
+            }
+            _ if c.is_ascii() && !c.is_ascii_alphanumeric() => c,
+            _ => return Err(invalid(&c.to_string())),
+        })
+    }
+
+    fn hexadecimal(&mut self) -> Option<char> {
+        let digits: String = if self.rest.next_if(|(_, c)| *c == '{').is_some() {
+            let mut digits = String::new();
+            loop {
+                match self.rest.next()?.1 {
+                    '}' => break digits,
+                    c => digits.push(c),
+                }
+            }
+        } else {
+            [self.rest.next()?.1, self.rest.next()?.1].iter().collect()
+        };
+        u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32)
+    }
+
+    /// A bracketed class. The crate knows set operations and nesting inside brackets; Go does not.
+    fn class(&mut self, at: usize) -> Result<(), String> {
+        let missing = || format!("error parsing regexp: missing closing ]: `{}`", self.pattern.get(at..).unwrap_or(""));
+        let missing = missing();
+        self.out.push('[');
+        if self.rest.next_if(|(_, c)| *c == '^').is_some() {
+            self.out.push('^');
+        }
+        let mut first = true;
+        loop {
+            let (at, c) = self.rest.next().ok_or_else(|| missing.clone())?;
+            match c {
+                ']' if !first => break,
+                '[' if self.pattern.get(at..).is_some_and(|rest| rest.starts_with("[:")) => {
+                    let name =
+                        self.pattern.get(at..).and_then(|rest| rest.find(":]").and_then(|end| rest.get(..end + 2)));
+                    let name = name.ok_or_else(|| missing.clone())?;
+                    self.out.push_str(name);
+                    for _ in 1..name.chars().count() {
+                        self.rest.next();
+                    }
+                }
+                '\\' => self.class_escape(at)?,
+                '-' => self.out.push(if self.is_range(at, first) { '-' } else { '\u{0}' }),
+                _ => self.out.push_str(&hex(c)),
+            }
+            if self.out.ends_with('\u{0}') {
+                self.out.pop();
+                self.out.push_str("\\-");
+            }
+            first = false;
+        }
+        self.out.push(']');
+        Ok(())
+    }
+
+    /// Whether the hyphen at `at` stands between two ends of a range.
+    fn is_range(&self, at: usize, first: bool) -> bool {
+        let next = self.pattern.get(at + 1..).and_then(|rest| rest.chars().next());
+        !first && next.is_some_and(|next| next != ']') && !self.out.ends_with("[^")
+    }
+
+    fn class_escape(&mut self, at: usize) -> Result<(), String> {
+        let Some((_, c)) = self.rest.next() else {
+            return Err("error parsing regexp: trailing backslash at end of expression: ``".into());
+        };
+        match c {
+            'd' => self.out.push_str("0-9"),
+            'w' => self.out.push_str("0-9A-Za-z_"),
+            's' => self.out.push_str(r"\t\n\x0C\r\x20"),
+            'D' => self.out.push_str("[^0-9]"),
+            'W' => self.out.push_str("[^0-9A-Za-z_]"),
+            'S' => self.out.push_str(r"[^\t\n\x0C\r\x20]"),
+            'p' | 'P' => {
+                let name = self.property(at)?;
+                self.out.extend(['\\', c]);
+                self.out.push_str(&name);
+            }
+            _ => {
+                let literal = self.literal(at, c)?;
+                self.out.push_str(&hex(literal));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A character that means nothing but itself, inside a class and outside.
+fn hex(c: char) -> String {
+    if c.is_alphanumeric() { c.to_string() } else { format!("\\x{{{:X}}}", u32::from(c)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn found(pattern: &str, text: &str) -> Option<String> {
+        Re2::compile(pattern).unwrap().find(text).map(String::from)
+    }
+
+    #[test]
+    fn classes_are_ascii_and_brackets_hold_no_set_operations() {
+        assert_eq!(found(r"\d+", "٣4"), Some("4".into()));
+        assert_eq!(found(r"[a&&b]+", "x&b"), Some("&b".into()));
+        assert_eq!(found(r"[[:alpha:]_-]+", "1a-_b2"), Some("a-_b".into()));
+        assert_eq!(found(r"[]a]+", "x]a"), Some("]a".into()));
+        assert_eq!(found(r"[a-c\d]+", "xb3"), Some("b3".into()));
+        assert_eq!(found(r"\<a", "x<a"), Some("<a".into()));
+        assert_eq!(found(r"\Qa.b\E+", "a.bbb"), Some("a.bbb".into()));
+    }
+
+    #[test]
+    fn a_brace_that_counts_nothing_is_text() {
+        assert_eq!(found("a{,2}", "a{,2}"), Some("a{,2}".into()));
+        assert_eq!(found("x{", "x{"), Some("x{".into()));
+        assert_eq!(found("a{2}", "aaa"), Some("aa".into()));
+    }
+
+    #[test]
+    fn what_re2_refuses_is_refused() {
+        for pattern in [
+            "a++", "a**", "a{1001}", "a{3,2}", "*", "(", ")", "[a", r"\", r"\1", r"\y", "(?=a)", "(?<!a)", "(?x)a",
+            "|*",
+        ] {
+            assert!(Re2::compile(pattern).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_replacement_takes_the_longest_name() {
+        let re = Re2::compile("(a)(b)").unwrap();
+        assert_eq!(re.replace_all("ab", "$1x|${1}x|$$|$2|$"), "|ax|$|b|$");
+        assert_eq!(re.replace_all_literal("ab", "$1"), "$1");
+    }
+
+    #[test]
+    fn split_counts_like_go() {
+        let re = Re2::compile("a").unwrap();
+        assert_eq!(re.split("banana", -1), ["b", "n", "n", ""]);
+        assert_eq!(re.split("banana", 2), ["b", "nana"]);
+        assert!(re.split("banana", 0).is_empty());
+        assert_eq!(Re2::compile("z+").unwrap().split("pizza", -1), ["pi", "a"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_brings_it_down(pattern in "\\PC{0,24}", text in "\\PC{0,24}") {
+            if let Ok(re) = Re2::compile(&pattern) {
+                let _ = re.find_all(&text, -1);
+                let _ = re.replace_all(&text, "$1${2}$x");
+                let _ = re.split(&text, -1);
+            }
+        }
+    }
+}

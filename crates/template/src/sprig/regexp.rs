@@ -1,0 +1,77 @@
+//! Regular expressions: `regexFind` and its kind. The ones with `must` give an error where the others panic in Go,
+//! which is an error here as well; only `regexMatch` takes a bad pattern as no match.
+
+use super::arguments::{int, text};
+use super::re2::{Re2, quote_meta};
+use super::{Answer, Native, native};
+use crate::context::Context;
+use crate::error::Failure;
+use crate::host::Param::{Int, Text};
+use crate::value::{List, Type, Value};
+
+pub(crate) const TABLE: &[Native] = &[
+    native("regexMatch", &[Text, Text], |args, cx| {
+        Ok(Value::Bool(compile(args, cx).is_ok_and(|re| re.matches(&text(args, 1)))))
+    }),
+    native("mustRegexMatch", &[Text, Text], |args, cx| Ok(Value::Bool(compile(args, cx)?.matches(&text(args, 1))))),
+    native("regexFind", &[Text, Text], |args, cx| find(args, panicking(args, cx)?)),
+    native("mustRegexFind", &[Text, Text], |args, cx| find(args, compile(args, cx)?)),
+    native("regexFindAll", &[Text, Text, Int], |args, cx| find_all(args, panicking(args, cx)?)),
+    native("mustRegexFindAll", &[Text, Text, Int], |args, cx| find_all(args, compile(args, cx)?)),
+    native("regexReplaceAll", &[Text, Text, Text], |args, cx| replace(args, cx, panicking(args, cx)?)),
+    native("mustRegexReplaceAll", &[Text, Text, Text], |args, cx| replace(args, cx, compile(args, cx)?)),
+    native("regexReplaceAllLiteral", &[Text, Text, Text], |args, cx| literal(args, cx, panicking(args, cx)?)),
+    native("mustRegexReplaceAllLiteral", &[Text, Text, Text], |args, cx| literal(args, cx, compile(args, cx)?)),
+    native("regexSplit", &[Text, Text, Int], |args, cx| split(args, panicking(args, cx)?)),
+    native("mustRegexSplit", &[Text, Text, Int], |args, cx| split(args, compile(args, cx)?)),
+    native("regexQuoteMeta", &[Text], |args, _| Ok(Value::from(quote_meta(&text(args, 0))))),
+];
+
+/// Steps that a pattern costs for each of its letters and for each letter that it looks at.
+const STEPS_A_LETTER: u64 = 16;
+
+fn compile(args: &[Value], cx: &Context<'_>) -> Result<Re2, Failure> {
+    let (pattern, subject) = (text(args, 0), text(args, 1));
+    cx.fuel.steps(STEPS_A_LETTER.saturating_mul(1 + pattern.len() as u64).saturating_add(subject.len() as u64))?;
+    Re2::compile(&pattern).map_err(Failure::Message)
+}
+
+fn panicking(args: &[Value], cx: &Context<'_>) -> Result<Re2, Failure> {
+    compile(args, cx).map_err(|failure| match failure {
+        Failure::Message(message) => Failure::Message(format!("regexp: Compile(`{}`): {message}", text(args, 0))),
+        other => other,
+    })
+}
+
+fn find(args: &[Value], re: Re2) -> Answer {
+    Ok(Value::text(re.find(&text(args, 1)).unwrap_or("")))
+}
+
+fn find_all(args: &[Value], re: Re2) -> Answer {
+    Ok(texts(re.find_all(&text(args, 1), int(args, 2))))
+}
+
+fn split(args: &[Value], re: Re2) -> Answer {
+    Ok(texts(re.split(&text(args, 1), int(args, 2))))
+}
+
+/// Nothing found is a nil list.
+fn texts(found: Vec<&str>) -> Value {
+    if found.is_empty() { Value::List(List::nil(Type::Text)) } else { Value::texts(found) }
+}
+
+fn replace(args: &[Value], cx: &Context<'_>, re: Re2) -> Answer {
+    afford(args, cx)?;
+    Ok(Value::from(re.replace_all(&text(args, 1), &text(args, 2))))
+}
+
+fn literal(args: &[Value], cx: &Context<'_>, re: Re2) -> Answer {
+    afford(args, cx)?;
+    Ok(Value::from(re.replace_all_literal(&text(args, 1), &text(args, 2))))
+}
+
+/// Pays for the worst: every letter of the subject replaced, each by the replacement with groups put in.
+fn afford(args: &[Value], cx: &Context<'_>) -> Result<(), Failure> {
+    let (subject, replacement) = (text(args, 1).len(), text(args, 2).len());
+    cx.fuel.bytes(subject.saturating_add(1).saturating_mul(replacement.saturating_add(1)).min(64 << 20))
+}
