@@ -1,6 +1,13 @@
 //! The direction of the arrows, held against what cargo says: which room names which, and that the thinking rooms
 //! list nothing that reads, writes, waits or talks.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,0 +1,26 @@
+//! `lab`: what `cargo xtask demo` and `cargo xtask bench boot` become once everything is built.
+
+mod bench;
+mod demo;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = tests::undo::on_stop().and_then(|()| match words.as_slice() {
+        ["demo"] => demo::run(),
+        ["bench-boot"] => bench::run(),
+        ["image"] => tests::place::cache()
+            .and_then(|cache| tests::image::rootfs(&cache))
+            .map(|root| println!("{}", root.display())),
+        _ => Err(anyhow::anyhow!("usage: lab demo|bench-boot|image")),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Machines that boot: each boot is made once and recorded, and many sentences are asserted over the record.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+mod empty;
+mod first_light;
+mod refused;
+mod restarted;
+mod scenario;
+mod site;
