@@ -16,6 +16,7 @@ use boot::http::Directory;
 use model::{Node, NodesConf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::build::Works;
 use crate::serve::Shutdown;
 use crate::site::Site;
 use crate::status::Book;
@@ -35,14 +36,16 @@ pub struct Cluster {
     pub usable: bool,
     /// Counts the reloads.
     pub generation: u64,
+    /// What overlay builds of all generations share.
+    pub works: Arc<Works>,
 }
 
 impl Cluster {
     /// A snapshot of these nodes.
-    pub fn new(site: Site, nodes: NodesConf, generation: u64) -> Cluster {
+    pub fn new(site: Site, nodes: NodesConf, generation: u64, works: Arc<Works>) -> Cluster {
         let merged = nodes.all_merged();
         let directory = Directory::new(&merged);
-        Cluster { site, nodes, merged, directory, usable: true, generation }
+        Cluster { site, nodes, merged, directory, usable: true, generation, works }
     }
 
     /// The node of this name, put together.
@@ -81,7 +84,7 @@ struct Inner {
 impl Shared {
     /// The handle over the state that `site` and its nodes.conf give.
     pub fn new(site: Site) -> Shared {
-        let empty = Cluster { usable: false, ..Cluster::new(site.clone(), NodesConf::default(), 0) };
+        let empty = Cluster { usable: false, ..Cluster::new(site.clone(), NodesConf::default(), 0, Arc::default()) };
         let shared = Shared(Arc::new(Inner {
             stamps: ArcSwap::from_pointee(Stamps::take(&site)),
             current: ArcSwap::from_pointee(empty),
@@ -183,7 +186,8 @@ impl Shared {
         for warning in nodes.warnings() {
             tracing::warn!("nodes.conf: {warning}");
         }
-        let cluster = Cluster::new(site, nodes, self.current().generation + 1);
+        let current = self.current();
+        let cluster = Cluster::new(site, nodes, current.generation + 1, Arc::clone(&current.works));
         tracing::info!("{} nodes, generation {}", cluster.merged.len(), cluster.generation);
         self.0.status.reloaded(cluster.merged.iter().map(|node| node.id.as_str()));
         let generation = cluster.generation;

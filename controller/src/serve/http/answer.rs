@@ -11,6 +11,7 @@ use boot::http::{
 };
 use model::Node;
 
+use crate::build;
 use crate::cluster::{Cluster, Shared};
 use crate::image::kernels::{self, KernelError};
 use crate::serve::http::head::{Head, Method};
@@ -295,6 +296,13 @@ fn initramfs(cluster: &Cluster, node: &Node, ask: &StageAsk) -> Fetched {
     published(&path, &ask.compress)
 }
 
-fn overlay(_cluster: &Cluster, _node: &Node, _kind: OverlayKind, _ask: &StageAsk) -> Fetched {
-    Err(Refusal::Broken("this build makes no overlays".into()))
+fn overlay(cluster: &Cluster, node: &Node, kind: OverlayKind, ask: &StageAsk) -> Fetched {
+    let kind = match kind {
+        OverlayKind::System => build::OverlayKind::System,
+        OverlayKind::Runtime => build::OverlayKind::Runtime,
+    };
+    match build::fresh_overlay(cluster, &node.id, kind) {
+        Ok(path) => published(&path, &ask.compress),
+        Err(error) => Err(Refusal::OverlayFailed(error.to_string())),
+    }
 }

@@ -1,0 +1,233 @@
+//! Building overlays: collect -> render -> archive -> publish, when something that they are made of changed.
+//!
+//! A built overlay is an immutable file that is replaced by rename. Beside it lies a record (a file whose name begins
+//! with a dot) of what it was made from: that decides whether to build again. What comes out the same stays the same
+//! file, with its ETag and its times. Without a record, stock's rule holds: older than nodes.conf is stale.
+
+pub mod disk;
+mod make;
+pub mod outside;
+pub mod record;
+pub mod trees;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::Node;
+use render::{Job, Overlay, Problem, World};
+use thiserror::Error;
+
+use crate::cluster::Cluster;
+use crate::site::Site;
+use disk::Disk;
+use outside::Here;
+
+/// Which of a node's two lists of overlays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OverlayKind {
+    System,
+    Runtime,
+}
+
+impl OverlayKind {
+    pub const BOTH: [OverlayKind; 2] = [OverlayKind::System, OverlayKind::Runtime];
+
+    /// The node's overlays of this kind.
+    pub fn list(self, node: &Node) -> &[String] {
+        match self {
+            OverlayKind::System => &node.profile.system_overlay,
+            OverlayKind::Runtime => &node.profile.runtime_overlay,
+        }
+    }
+
+    /// The name of the archive without `.img`.
+    pub fn stem(self) -> &'static str {
+        match self {
+            OverlayKind::System => "__SYSTEM__",
+            OverlayKind::Runtime => "__RUNTIME__",
+        }
+    }
+}
+
+impl fmt::Display for OverlayKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OverlayKind::System => "system",
+            OverlayKind::Runtime => "runtime",
+        })
+    }
+}
+
+/// Why an overlay was not built.
+#[derive(Clone, Debug, Error)]
+pub enum BuildError {
+    #[error("there is no node {0}: see wwctl node list")]
+    UnknownNode(String),
+    #[error("node {node}: there is no overlay {overlay}: create it, or take it out of the node's {kind} overlays")]
+    UnknownOverlay { node: String, overlay: String, kind: OverlayKind },
+    #[error("{}", lines(.0))]
+    Problems(Arc<Vec<Problem>>),
+    #[error("overlay {overlay}: {error}")]
+    Tree { overlay: String, error: Arc<io::Error> },
+    #[error("{path}: {error}", path = .path.display())]
+    Write { path: PathBuf, error: Arc<io::Error> },
+    #[error("node {node}: {why}")]
+    Archive { node: String, why: String },
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// An overlay, and the digest of the state in which it was read.
+type Tree = ([u8; 32], Arc<Overlay>);
+
+/// What builds share: overlays read and parsed once, the world of a generation, and who is building what.
+#[derive(Default)]
+pub struct Works {
+    trees: Mutex<HashMap<PathBuf, Tree>>,
+    world: Mutex<Option<(u64, Arc<World>)>>,
+    turns: Mutex<HashMap<PathBuf, Arc<Mutex<()>>>>,
+    /// Builds that failed, by archive: with these inputs there is no need to try again.
+    failures: Mutex<HashMap<PathBuf, (make::Input, BuildError)>>,
+    builds: AtomicU64,
+}
+
+impl Works {
+    /// How many archives were rendered so far.
+    pub fn builds(&self) -> u64 {
+        self.builds.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Works {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Works").finish_non_exhaustive()
+    }
+}
+
+/// The archive of a node's overlays, built when it is missing, and when it is stale and `autobuild overlays` is on. The
+/// packed form lies beside it. Blocks; of several callers one builds and the others wait.
+///
+/// # Errors
+/// [`BuildError`] when it cannot be built and there is no earlier one.
+pub fn fresh_overlay(cluster: &Cluster, node: &str, kind: OverlayKind) -> Result<PathBuf, BuildError> {
+    let workshop = Workshop::of(cluster);
+    let node = workshop.node(node)?;
+    let path = make::fresh(&workshop, &node, kind)?;
+    // As in stock, who asks for one finds both; only the one that was asked for decides.
+    let other = if kind == OverlayKind::System { OverlayKind::Runtime } else { OverlayKind::System };
+    if !make::image(&workshop.site, &node, other).exists()
+        && let Err(error) = make::fresh(&workshop, &node, other)
+    {
+        tracing::debug!("the {other} overlay of {} is not built: {error}", node.id);
+    }
+    Ok(path)
+}
+
+/// All that building needs, for one state of the cluster.
+#[derive(Clone)]
+pub struct Workshop {
+    pub site: Site,
+    works: Arc<Works>,
+    world: Arc<World>,
+    source: Arc<Disk>,
+    outside: Arc<Here>,
+}
+
+impl fmt::Debug for Workshop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workshop").field("site", &self.site.conf_path).finish_non_exhaustive()
+    }
+}
+
+impl Workshop {
+    /// The workshop of a running daemon: what an earlier request learned is not learned again.
+    pub fn of(cluster: &Cluster) -> Workshop {
+        let works = Arc::clone(&cluster.works);
+        let mut kept = works.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let world = match &*kept {
+            Some((generation, world)) if *generation == cluster.generation => Arc::clone(world),
+            _ => {
+                let world = Arc::new(world(&cluster.site, &cluster.merged));
+                *kept = Some((cluster.generation, Arc::clone(&world)));
+                world
+            }
+        };
+        drop(kept);
+        Workshop::with(cluster.site.clone(), works, world)
+    }
+
+    /// A workshop of one's own.
+    pub fn new(site: Site, nodes: &[Node]) -> Workshop {
+        let world = Arc::new(world(&site, nodes));
+        Workshop::with(site, Arc::default(), world)
+    }
+
+    fn with(site: Site, works: Arc<Works>, world: Arc<World>) -> Workshop {
+        let source = Arc::new(Disk::new(site.conf.paths.clone()));
+        Workshop { site, works, world, source, outside: Arc::new(Here::new()) }
+    }
+
+    /// The node of that name.
+    ///
+    /// # Errors
+    /// [`BuildError::UnknownNode`].
+    pub fn node(&self, id: &str) -> Result<Arc<Node>, BuildError> {
+        let found = self.world.nodes().iter().find(|node| node.id == id);
+        found.map(Arc::clone).ok_or_else(|| BuildError::UnknownNode(id.to_owned()))
+    }
+
+    /// All nodes, by cluster name, then name.
+    pub fn nodes(&self) -> &[Arc<Node>] {
+        self.world.nodes()
+    }
+
+    /// Builds in any case; what comes out the same stays the same file. Answers what is worth a word.
+    ///
+    /// # Errors
+    /// [`BuildError`]; the earlier archive is then still there.
+    pub fn build(&self, node: &Arc<Node>, kind: OverlayKind) -> Result<Vec<String>, BuildError> {
+        make::build(self, node, kind)
+    }
+
+    /// A render for a node.
+    pub fn job(&self, node: &Arc<Node>) -> Job {
+        Job {
+            world: Arc::clone(&self.world),
+            node: Arc::clone(node),
+            source: Arc::clone(&self.source) as Arc<dyn render::Source>,
+            outside: Arc::clone(&self.outside) as Arc<dyn render::template::World + Send + Sync>,
+            build_time: self.outside.build_time(),
+        }
+    }
+
+    /// An overlay as values, and the digest of its state. Read again only when something in it changed.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn overlay(&self, found: &trees::Found) -> Result<Tree, BuildError> {
+        let tell = |error| BuildError::Tree { overlay: found.name.clone(), error: Arc::new(error) };
+        let digest = trees::look(found).map_err(tell)?;
+        let known = self.works.trees.lock().unwrap_or_else(PoisonError::into_inner).get(&found.root).cloned();
+        if let Some((state, overlay)) = known
+            && state == digest
+        {
+            return Ok((digest, overlay));
+        }
+        let entries = trees::read(found).map_err(tell)?;
+        let overlay = Arc::new(Overlay::new(&found.name, &found.root.to_string_lossy(), entries));
+        let mut trees = self.works.trees.lock().unwrap_or_else(PoisonError::into_inner);
+        trees.insert(found.root.clone(), (digest, Arc::clone(&overlay)));
+        Ok((digest, overlay))
+    }
+}
+
+fn world(site: &Site, nodes: &[Node]) -> World {
+    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    World::new(site.conf.clone(), nodes, host)
+}

@@ -1,0 +1,263 @@
+//! `wwctl overlay create|delete|mkdir|import|chmod|chown`.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown as change_owner};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::tree::{existing, folders, overlay, own, place};
+use crate::build::trees;
+use crate::site::Site;
+use crate::store::publish;
+
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Name of the new overlay
+    overlay: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Name of the overlay
+    overlay: String,
+    /// A file of it; none: the whole overlay
+    path: Option<String>,
+    /// Delete the overlay also when it is not empty
+    #[arg(short, long)]
+    force: bool,
+    /// Delete folders that become empty, too
+    #[arg(short, long)]
+    parents: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Mkdir {
+    /// Name of the overlay
+    overlay: String,
+    /// The folder to make
+    path: String,
+    /// Its mode, octal
+    #[arg(short, long, default_value = "0755", value_parser = octal)]
+    mode: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Name of the overlay
+    overlay: String,
+    /// The file to copy
+    file: PathBuf,
+    /// Where it shall lie in the overlay; none: where it lies here
+    new: Option<String>,
+    /// Replace a file that is there
+    #[arg(short, long)]
+    overwrite: bool,
+    /// Make folders that are missing
+    #[arg(short, long)]
+    parents: bool,
+    /// Taken, without effect
+    #[arg(long, default_value_t = 0)]
+    workers: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct Chmod {
+    /// Name of the overlay
+    overlay: String,
+    /// The file
+    path: String,
+    /// Its new mode, octal
+    #[arg(value_parser = octal)]
+    mode: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct Chown {
+    /// Name of the overlay
+    overlay: String,
+    /// The file
+    path: String,
+    /// UID, UID:GID or :GID, as numbers
+    #[arg(value_parser = owner)]
+    owner: Owner,
+}
+
+/// Who a file shall belong to; what is not said stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Owner {
+    uid: Option<u32>,
+    gid: Option<u32>,
+}
+
+pub fn create(site: &Site, arguments: &Create) -> anyhow::Result<()> {
+    let name = &arguments.overlay;
+    if !trees::is_name(name) {
+        bail!("{name}: a name has letters, digits and . _ - : and does not begin with a dot");
+    }
+    let folder = site.conf.paths.wwoverlaydir.join(name);
+    if folder.symlink_metadata().is_ok() {
+        bail!("overlay {name} is there already: {}", folder.display());
+    }
+    folders(&folder.join("rootfs"), 0o755).with_context(|| format!("make {}", folder.display()))
+}
+
+pub fn delete(site: &Site, arguments: &Delete) -> anyhow::Result<()> {
+    let found = overlay(site, &arguments.overlay)?;
+    let name = &found.name;
+    let Some(path) = &arguments.path else {
+        if !found.site {
+            bail!("overlay {name} is part of the distribution: leave it out of the nodes' lists instead");
+        }
+        let empty = fs::read_dir(&found.root)?.next().is_none();
+        if !empty && !arguments.force {
+            bail!("overlay {name} is not empty: delete it with --force");
+        }
+        return fs::remove_dir_all(&found.folder).with_context(|| format!("delete {}", found.folder.display()));
+    };
+    if existing(&found, path)?.symlink_metadata()?.is_dir() {
+        bail!("overlay {name}: {path} is a folder: only files are deleted");
+    }
+    let found = own(site, found)?;
+    let full = existing(&found, path)?;
+    fs::remove_file(&full).with_context(|| format!("delete {}", full.display()))?;
+    if arguments.parents {
+        let parents = full.ancestors().skip(1).take_while(|parent| *parent != found.root);
+        for parent in parents {
+            // The first that still holds something ends it.
+            if fs::remove_dir(parent).is_err() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub fn mkdir(site: &Site, arguments: &Mkdir) -> anyhow::Result<()> {
+    let found = own(site, overlay(site, &arguments.overlay)?)?;
+    let full = place(&found, &arguments.path)?;
+    folders(&full, arguments.mode).with_context(|| format!("make {}", full.display()))
+}
+
+pub fn import(site: &Site, arguments: &Import) -> anyhow::Result<()> {
+    let found = overlay(site, &arguments.overlay)?;
+    let data = fs::metadata(&arguments.file).with_context(|| arguments.file.display().to_string())?;
+    if !data.is_file() {
+        bail!("{} is no file", arguments.file.display());
+    }
+    let content = fs::read(&arguments.file).with_context(|| arguments.file.display().to_string())?;
+    let wanted = match &arguments.new {
+        Some(new) => new.clone(),
+        None => arguments.file.to_string_lossy().into_owned(),
+    };
+    let mut full = place(&found, &wanted).or_else(|error| {
+        // The root of the tree is a folder like any other.
+        if wanted.trim_matches('/').is_empty() { Ok(found.root.clone()) } else { Err(error) }
+    })?;
+    if full.is_dir() {
+        full.push(arguments.file.file_name().context("the file has no name")?);
+    }
+    let there = full.symlink_metadata().ok();
+    if there.is_some() && !arguments.overwrite {
+        bail!("overlay {}: {wanted} is there already: replace it with --overwrite", found.name);
+    }
+    let parent_there = full.parent().is_some_and(Path::is_dir);
+    if !parent_there && !arguments.parents {
+        bail!("overlay {}: the folder of {wanted} is not there: make it with --parents", found.name);
+    }
+    let relative = full.strip_prefix(&found.root)?.to_path_buf();
+    let full = own(site, found)?.root.join(relative);
+    if let Some(parent) = full.parent() {
+        // Who may not read the file has no business in folders made for it.
+        let mode = if data.mode() & 0o004 == 0 { 0o750 } else { 0o755 };
+        folders(parent, mode)?;
+    }
+    // Replaced, a file keeps the mode and the owner that it had in the overlay.
+    let (mode, owner) = match &there {
+        Some(old) if old.is_file() => (old.mode() & 0o7777, (old.uid(), old.gid())),
+        _ => (data.mode() & 0o7777, (data.uid(), data.gid())),
+    };
+    publish::replace_with(&full, mode, &content).with_context(|| format!("write {}", full.display()))?;
+    give(&full, mode, owner)
+}
+
+pub fn chmod(site: &Site, arguments: &Chmod) -> anyhow::Result<()> {
+    let found = overlay(site, &arguments.overlay)?;
+    existing(&found, &arguments.path)?;
+    let full = existing(&own(site, found)?, &arguments.path)?;
+    if full.symlink_metadata()?.is_symlink() {
+        bail!("{} is a link: a link has no mode", arguments.path);
+    }
+    let mode = fs::Permissions::from_mode(arguments.mode);
+    fs::set_permissions(&full, mode).with_context(|| format!("change {}", full.display()))
+}
+
+pub fn chown(site: &Site, arguments: &Chown) -> anyhow::Result<()> {
+    let found = overlay(site, &arguments.overlay)?;
+    existing(&found, &arguments.path)?;
+    let full = existing(&own(site, found)?, &arguments.path)?;
+    let Owner { uid, gid } = arguments.owner;
+    let mode = full.symlink_metadata()?.permissions();
+    std::os::unix::fs::lchown(&full, uid, gid).with_context(|| format!("change {}", full.display()))?;
+    if !full.symlink_metadata()?.is_symlink() {
+        // The kernel takes set-id bits away with the owner; nobody asked for that.
+        fs::set_permissions(&full, mode)?;
+    }
+    Ok(())
+}
+
+/// Gives a file its owner, and the mode that the change of owner may have cut.
+pub fn give(full: &Path, mode: u32, (uid, gid): (u32, u32)) -> anyhow::Result<()> {
+    let data = fs::metadata(full)?;
+    if (data.uid(), data.gid()) != (uid, gid) {
+        change_owner(full, Some(uid), Some(gid))?;
+        fs::set_permissions(full, fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+/// A mode as people write it: octal, with or without a nought in front.
+fn octal(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o7777 => Ok(mode),
+        _ => Err("a mode is octal, as 0644".into()),
+    }
+}
+
+fn owner(text: &str) -> Result<Owner, String> {
+    let number = |word: &str| -> Result<Option<u32>, String> {
+        if word.is_empty() {
+            return Ok(None);
+        }
+        word.parse().map(Some).map_err(|_| format!("`{word}` is no number: owners are UID, UID:GID or :GID"))
+    };
+    let (uid, gid) = text.split_once(':').unwrap_or((text, ""));
+    let owner = Owner { uid: number(uid)?, gid: number(gid)? };
+    if owner.uid.is_none() && owner.gid.is_none() {
+        return Err("an owner is UID, UID:GID or :GID".into());
+    }
+    Ok(owner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_numbers_and_either_may_be_left_out() {
+        assert_eq!(owner("1001"), Ok(Owner { uid: Some(1001), gid: None }));
+        assert_eq!(owner(":1002"), Ok(Owner { uid: None, gid: Some(1002) }));
+        assert_eq!(owner("1:2"), Ok(Owner { uid: Some(1), gid: Some(2) }));
+        assert!(owner("root").is_err());
+        assert!(owner(":").is_err());
+    }
+
+    #[test]
+    fn modes_are_octal_and_keep_their_set_id_bits() {
+        assert_eq!(octal("700"), Ok(0o700));
+        assert_eq!(octal("4755"), Ok(0o4755));
+        assert!(octal("u+x").is_err());
+        assert!(octal("77777").is_err());
+    }
+}

@@ -1,0 +1,75 @@
+//! `wwctl overlay edit`: on a copy, which is put in place when the editor ended well and changed something.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::change::give;
+use super::say;
+use super::tree::{folders, overlay, own, place};
+use crate::site::Site;
+use crate::store::publish;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Name of the overlay
+    overlay: String,
+    /// The file; a new one is made
+    path: String,
+    /// Make folders that are missing
+    #[arg(short, long)]
+    parents: bool,
+    /// Taken, without effect
+    #[arg(short, long)]
+    mode: Option<String>,
+}
+
+pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
+    let found = overlay(site, &arguments.overlay)?;
+    let full = place(&found, &arguments.path)?;
+    let there = full.symlink_metadata().ok();
+    let old = match &there {
+        Some(data) if data.is_file() => fs::read(&full).with_context(|| full.display().to_string())?,
+        Some(_) => bail!("overlay {}: {} is no plain file", found.name, arguments.path),
+        None => Vec::new(),
+    };
+    if !full.parent().is_some_and(std::path::Path::is_dir) && !arguments.parents {
+        bail!("overlay {}: the folder of {} is not there: make it with --parents", found.name, arguments.path);
+    }
+    let new = edited(&full, &old)?;
+    if new == old && there.is_some() {
+        say("nothing was changed\n");
+        return Ok(());
+    }
+    if new.is_empty() && there.is_none() {
+        say("nothing was written\n");
+        return Ok(());
+    }
+    let relative = full.strip_prefix(&found.root)?.to_path_buf();
+    let full = own(site, found)?.root.join(relative);
+    if let Some(parent) = full.parent() {
+        folders(parent, 0o755)?;
+    }
+    let (mode, owner) = there.map_or((0o644, (0, 0)), |data| (data.mode() & 0o7777, (data.uid(), data.gid())));
+    publish::replace_with(&full, mode, &new).with_context(|| format!("write {}", full.display()))?;
+    give(&full, mode, owner)
+}
+
+/// The content after the editor. It is read by name, so an editor may also replace the file.
+fn edited(full: &std::path::Path, content: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    // Under its own name, so that an editor knows what kind of file it is.
+    let copy = folder.path().join(full.file_name().context("a folder cannot be edited")?);
+    fs::write(&copy, content)?;
+    let editor = std::env::var("EDITOR").ok().filter(|editor| !editor.trim().is_empty());
+    let editor = editor.unwrap_or_else(|| "/bin/vi".to_owned());
+    // EDITOR may hold options, as `code --wait`.
+    let status = Command::new("/bin/sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("edit").arg(&copy).status()?;
+    if !status.success() {
+        bail!("{editor} ended with {status}: nothing is changed");
+    }
+    fs::read(&copy).with_context(|| format!("{editor} left no file"))
+}

@@ -1,0 +1,110 @@
+//! `wwctl overlay`: what can be said, and which verb answers.
+
+mod build;
+mod change;
+mod check;
+mod edit;
+mod info;
+mod list;
+mod show;
+mod tree;
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+
+use crate::site::Site;
+
+#[derive(Debug, Args)]
+pub struct Verbs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build the overlays of nodes
+    Build(build::Arguments),
+    /// Render everything for every node and say what fails; changes nothing
+    Check(check::Arguments),
+    /// Change the mode of a file in an overlay
+    Chmod(change::Chmod),
+    /// Change the owner of a file in an overlay
+    Chown(change::Chown),
+    /// Make an empty overlay
+    #[command(visible_aliases = ["new", "add"])]
+    Create(change::Create),
+    /// Delete an overlay, or a file of it
+    #[command(visible_aliases = ["rm", "remove", "del"])]
+    Delete(change::Delete),
+    /// Show what a build would change on a node against what it was last given
+    Diff(check::Diff),
+    /// Edit a file of an overlay, or make a new one
+    Edit(edit::Arguments),
+    /// Copy a file into an overlay
+    #[command(visible_alias = "cp")]
+    Import(change::Import),
+    /// Tell what a template uses
+    #[command(visible_aliases = ["variables", "vars"])]
+    Info(info::Arguments),
+    /// List overlays, and what is in them
+    #[command(visible_alias = "ls")]
+    List(list::Arguments),
+    /// Make a folder in an overlay
+    Mkdir(change::Mkdir),
+    /// Print a file of an overlay, or what a node would get of it
+    #[command(visible_alias = "cat")]
+    Show(show::Arguments),
+}
+
+/// One verb, done.
+pub fn run(site: &Site, verbs: Verbs) -> anyhow::Result<()> {
+    match verbs.verb {
+        Verb::Build(arguments) => build::run(site, &arguments),
+        Verb::Check(arguments) => check::run(site, &arguments),
+        Verb::Chmod(arguments) => change::chmod(site, &arguments),
+        Verb::Chown(arguments) => change::chown(site, &arguments),
+        Verb::Create(arguments) => change::create(site, &arguments),
+        Verb::Delete(arguments) => change::delete(site, &arguments),
+        Verb::Diff(arguments) => check::diff(site, &arguments),
+        Verb::Edit(arguments) => edit::run(site, &arguments),
+        Verb::Import(arguments) => change::import(site, &arguments),
+        Verb::Info(arguments) => info::run(site, &arguments),
+        Verb::List(arguments) => list::run(site, &arguments),
+        Verb::Mkdir(arguments) => change::mkdir(site, &arguments),
+        Verb::Show(arguments) => show::run(site, &arguments),
+    }
+}
+
+/// An answer, to stdout. A reader that has gone away is no failure of ours.
+fn say(text: impl AsRef<[u8]>) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_ref()).and_then(|()| out.flush());
+}
+
+/// What is worth a word, to stderr.
+fn warn(text: impl std::fmt::Display) {
+    eprintln!("WARN   : {text}");
+}
+
+/// Rows below headings: columns left aligned, two blanks apart, a rule of dashes as long as each heading, a blank line.
+fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let widths: Vec<usize> = headings
+        .iter()
+        .enumerate()
+        .map(|(at, heading)| {
+            let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
+            cells.max().unwrap_or(0).max(heading.chars().count())
+        })
+        .collect();
+    let rules: Vec<String> = headings.iter().map(|heading| "-".repeat(heading.chars().count())).collect();
+    let titles: Vec<String> = headings.iter().map(|heading| (*heading).to_owned()).collect();
+    let mut text = String::new();
+    for row in [titles, rules].iter().chain(rows) {
+        let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect::<Vec<_>>();
+        text.push_str(padded.join("  ").trim_end());
+        text.push('\n');
+    }
+    text.push('\n');
+    text
+}

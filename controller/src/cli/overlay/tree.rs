@@ -1,0 +1,115 @@
+//! Paths of an overlay on disk, and the site's own copy of a distribution overlay.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use archive::{Entry, Kind};
+
+use crate::build::trees::{self, Found};
+use crate::site::Site;
+
+/// The overlay of that name.
+///
+/// # Errors
+/// When there is none; says what to do.
+pub fn overlay(site: &Site, name: &str) -> anyhow::Result<Found> {
+    trees::find(&site.conf.paths, name).with_context(|| format!("there is no overlay {name}: see wwctl overlay list"))
+}
+
+/// A path of an overlay as a path of the controller. It never leaves the tree.
+///
+/// # Errors
+/// When it climbs out, or names the tree itself.
+pub fn place(found: &Found, path: &str) -> anyhow::Result<PathBuf> {
+    let inside = render::layer::clean(path.as_bytes());
+    let inside = inside.with_context(|| format!("overlay {}: {path} names nothing inside it", found.name))?;
+    Ok(found.root.join(std::ffi::OsStr::from_bytes(&inside)))
+}
+
+/// The same, of something that must be there.
+///
+/// # Errors
+/// As [`place`], and when it is not there.
+pub fn existing(found: &Found, path: &str) -> anyhow::Result<PathBuf> {
+    let full = place(found, path)?;
+    if full.symlink_metadata().is_err() {
+        bail!("overlay {}: there is no {path}: see wwctl overlay list -a {}", found.name, found.name);
+    }
+    Ok(full)
+}
+
+/// The overlay as one that may be changed: a distribution overlay is copied to the site first.
+///
+/// # Errors
+/// When it cannot be copied.
+pub fn own(site: &Site, found: Found) -> anyhow::Result<Found> {
+    if found.site {
+        return Ok(found);
+    }
+    let home = &site.conf.paths.wwoverlaydir;
+    folders(home, 0o755)?;
+    let temp = tempfile::Builder::new().prefix(".new-").tempdir_in(home)?;
+    fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o755))?;
+    let inside = found.root.strip_prefix(&found.folder).unwrap_or(Path::new(""));
+    let root = temp.path().join(inside);
+    folders(&root, 0o755)?;
+    for entry in trees::read(&found)? {
+        lay_down(&root, &found.root, &entry).with_context(|| format!("copy overlay {} to the site", found.name))?;
+    }
+    let target = home.join(&found.name);
+    fs::rename(temp.path(), &target).with_context(|| format!("copy overlay {} to {}", found.name, target.display()))?;
+    // It is no temporary folder any more.
+    let _ = temp.keep();
+    File::open(home)?.sync_all()?;
+    overlay(site, &found.name)
+}
+
+/// Makes a folder and what is missing above it, all with this mode, whatever the umask.
+///
+/// # Errors
+/// Those of the file system.
+pub fn folders(path: &Path, mode: u32) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        folders(parent, mode)?;
+    }
+    fs::DirBuilder::new().mode(mode).create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+fn lay_down(root: &Path, from: &Path, entry: &Entry) -> io::Result<()> {
+    let name = Path::new(std::ffi::OsStr::from_bytes(&entry.path));
+    let (source, target) = (from.join(name), root.join(name));
+    // A template that is a link is read through it, but copied as the link that it is.
+    if let Ok(text) = fs::read_link(&source) {
+        symlink(text, &target)?;
+        return lchown(&target, Some(entry.uid), Some(entry.gid));
+    }
+    match &entry.kind {
+        Kind::Directory => fs::create_dir(&target)?,
+        Kind::File(content) => fs::write(&target, content)?,
+        Kind::HardLink(first) => {
+            return fs::hard_link(root.join(std::ffi::OsStr::from_bytes(first)), &target);
+        }
+        Kind::Symlink(text) => symlink(std::ffi::OsStr::from_bytes(text), &target)?,
+        Kind::Fifo => nix::unistd::mkfifo(&target, nix::sys::stat::Mode::from_bits_truncate(0o600))?,
+        Kind::Socket | Kind::CharDevice { .. } | Kind::BlockDevice { .. } => {
+            return Err(io::Error::other(format!("{}: a device is not copied", source.display())));
+        }
+    }
+    // The owner first: changing it takes set-id bits away.
+    chown(&target, Some(entry.uid), Some(entry.gid))?;
+    fs::set_permissions(&target, fs::Permissions::from_mode(entry.mode))?;
+    if let Kind::File(_) = entry.kind {
+        let data = fs::metadata(&source)?;
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::try_from(data.mtime()).unwrap_or(0));
+        File::open(&target)?.set_modified(time)?;
+    }
+    Ok(())
+}

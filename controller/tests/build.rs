@@ -1,0 +1,251 @@
+//! Overlays are built when something that they are made of changed, and only then.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use archive::Kind;
+use controller::build::{OverlayKind, Works, Workshop, fresh_overlay};
+use controller::cluster::Cluster;
+use controller::site::Site;
+use model::{Conf, NodesConf};
+
+/// A site in a folder of its own.
+struct Place {
+    dir: tempfile::TempDir,
+    works: Arc<Works>,
+}
+
+impl Place {
+    fn new() -> Place {
+        let place = Place { dir: tempfile::tempdir().unwrap(), works: Arc::default() };
+        place.put("share/warewulf/overlays/base/rootfs/etc/motd.ww", "welcome to {{.Id}}\n");
+        place.put("share/warewulf/overlays/base/rootfs/etc/plain", "plain\n");
+        place.put("share/warewulf/overlays/live/rootfs/etc/hosts.ww", "{{range .AllNodes}}{{.Id}} {{end}}\n");
+        place.put("share/warewulf/overlays/live/rootfs/etc/more.ww", "{{Include \"more\"}}|{{index .Tags \"rack\"}}\n");
+        place.nodes("nodes: {n1: {system overlay: [base], runtime overlay: [live]}, n2: {}}");
+        place
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn put(&self, path: &str, text: &str) {
+        // Times of change come in ticks of some milliseconds.
+        std::thread::sleep(Duration::from_millis(12));
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn nodes(&self, text: &str) {
+        self.put("etc/warewulf/nodes.conf", text);
+    }
+
+    /// The state of the cluster, read anew as a daemon would after a change.
+    fn cluster_with(&self, autobuild: bool) -> Cluster {
+        let root = self.dir.path().display();
+        let conf = format!(
+            "ipaddr: 10.0.0.1\nnetmask: 255.0.0.0\nwarewulf: {{autobuild overlays: {autobuild}}}\npaths:\n  sysconfdir: {root}/etc\n  \
+             datadir: {root}/share\n  wwoverlaydir: {root}/overlays\n  wwchrootdir: {root}/chroots\n  wwprovisiondir: {root}/provision\n"
+        );
+        let site = Site { conf_path: self.path("etc/warewulf/warewulf.conf"), conf: Conf::parse(&conf).unwrap() };
+        let nodes = NodesConf::parse(&fs::read_to_string(self.path("etc/warewulf/nodes.conf")).unwrap()).unwrap();
+        let generation = self.path("etc/warewulf/nodes.conf").metadata().unwrap().ctime_nsec().unsigned_abs();
+        Cluster::new(site, nodes, generation, Arc::clone(&self.works))
+    }
+
+    fn cluster(&self) -> Cluster {
+        self.cluster_with(true)
+    }
+
+    fn fresh(&self, kind: OverlayKind) -> Built {
+        Built::of(&fresh_overlay(&self.cluster(), "n1", kind).unwrap())
+    }
+
+    fn runtime(&self) -> Built {
+        self.fresh(OverlayKind::Runtime)
+    }
+
+    fn system(&self) -> Built {
+        self.fresh(OverlayKind::System)
+    }
+}
+
+/// What a client can tell of a built archive.
+#[derive(Debug, PartialEq, Eq)]
+struct Built {
+    inode: u64,
+    changed: (i64, i64),
+    packed: u64,
+    files: Vec<(String, String, u64)>,
+}
+
+impl Built {
+    fn of(path: &Path) -> Built {
+        let data = path.metadata().unwrap();
+        let files = archive::newc::read(&fs::read(path).unwrap())
+            .unwrap()
+            .into_iter()
+            .filter_map(|entry| match entry.kind {
+                Kind::File(content) => Some((
+                    String::from_utf8(entry.path).unwrap(),
+                    String::from_utf8_lossy(&content).into_owned(),
+                    entry.mtime,
+                )),
+                _ => None,
+            })
+            .collect();
+        let packed = path.with_extension("img.gz").metadata().unwrap().ino();
+        Built { inode: data.ino(), changed: (data.ctime(), data.ctime_nsec()), packed, files }
+    }
+
+    fn text(&self, path: &str) -> &str {
+        self.files.iter().find(|file| file.0 == path).map_or("(not there)", |file| &file.1)
+    }
+}
+
+#[test]
+fn what_is_missing_is_built_also_when_autobuild_is_off_and_the_other_kind_with_it() {
+    let place = Place::new();
+    let path = fresh_overlay(&place.cluster_with(false), "n1", OverlayKind::System).unwrap();
+    assert_eq!(Built::of(&path).text("etc/motd"), "welcome to n1\n");
+    for name in ["__SYSTEM__.img", "__SYSTEM__.img.gz", "__RUNTIME__.img", "__RUNTIME__.img.gz"] {
+        let data = place.path("provision/overlays/n1").join(name).metadata().unwrap();
+        assert_eq!(data.permissions().mode() & 0o7777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn with_autobuild_off_what_is_stale_is_sent_as_it_is() {
+    let place = Place::new();
+    let before = place.system();
+    place.put("share/warewulf/overlays/base/rootfs/etc/plain", "changed\n");
+    let path = fresh_overlay(&place.cluster_with(false), "n1", OverlayKind::System).unwrap();
+    assert_eq!(Built::of(&path), before);
+}
+
+#[test]
+fn a_change_inside_an_overlay_is_seen_by_the_next_request() {
+    let place = Place::new();
+    assert_eq!(place.system().text("etc/plain"), "plain\n");
+    place.put("share/warewulf/overlays/base/rootfs/etc/plain", "other\n");
+    assert_eq!(place.system().text("etc/plain"), "other\n");
+    place.put("overlays/base/rootfs/etc/plain", "the site's\n");
+    assert_eq!(place.system().text("etc/plain"), "the site's\n");
+    assert_eq!(place.system().text("etc/motd"), "(not there)");
+}
+
+#[test]
+fn a_change_of_an_included_file_is_seen_also_when_it_appears_only_then() {
+    let place = Place::new();
+    assert_eq!(place.runtime().text("etc/more"), "|\n");
+    place.put("etc/warewulf/more", "1");
+    assert_eq!(place.runtime().text("etc/more"), "1|\n");
+    place.put("etc/warewulf/more", "2");
+    assert_eq!(place.runtime().text("etc/more"), "2|\n");
+}
+
+#[test]
+fn fields_that_no_template_reads_leave_the_file_alone_and_those_that_one_reads_do_not() {
+    let place = Place::new();
+    let before = (place.system(), place.runtime());
+    place.nodes(
+        "nodes: {n1: {comment: new, system overlay: [base], runtime overlay: [live], root: tmpfs}, n2: {comment: x}}",
+    );
+    assert_eq!((place.system(), place.runtime()), before);
+    place.nodes("nodes: {n1: {system overlay: [base], runtime overlay: [live], tags: {rack: r1}}, n2: {}}");
+    assert_eq!(place.system(), before.0);
+    assert_eq!(place.runtime().text("etc/more"), "|r1\n");
+    place.nodes("nodes: {n1: {system overlay: [base], runtime overlay: [live], tags: {rack: r1}}, n3: {}}");
+    assert_eq!(place.system(), before.0);
+    assert_eq!(place.runtime().text("etc/hosts"), "n1 n3 \n");
+}
+
+#[test]
+fn a_build_that_gives_the_same_bytes_keeps_the_file_and_its_times() {
+    let place = Place::new();
+    let before = place.system();
+    let shop = Workshop::of(&place.cluster());
+    shop.build(&shop.node("n1").unwrap(), OverlayKind::System).unwrap();
+    assert_eq!(place.system(), before);
+}
+
+#[test]
+fn a_rendered_file_keeps_the_time_of_its_content_when_another_one_changes() {
+    let place = Place::new();
+    let date = |built: &Built| built.files.iter().find(|file| file.0 == "etc/motd").unwrap().2;
+    let before = date(&place.system());
+    std::thread::sleep(Duration::from_millis(1100));
+    place.put("share/warewulf/overlays/base/rootfs/etc/plain", "other\n");
+    assert_eq!(date(&place.system()), before);
+    place.put("share/warewulf/overlays/base/rootfs/etc/motd.ww", "hello {{.Id}}\n");
+    assert!(date(&place.system()) > before);
+}
+
+#[test]
+fn when_a_build_fails_the_last_good_archive_is_sent_until_it_is_mended() {
+    let place = Place::new();
+    let before = place.system();
+    place.put("share/warewulf/overlays/base/rootfs/etc/motd.ww", "{{.Nothing}}\n");
+    assert_eq!(place.system(), before);
+    assert_eq!(place.system(), before);
+    place.put("share/warewulf/overlays/base/rootfs/etc/motd.ww", "mended {{.Id}}\n");
+    assert_eq!(place.system().text("etc/motd"), "mended n1\n");
+}
+
+#[test]
+fn an_overlay_that_is_not_there_is_named_and_nothing_is_left_behind() {
+    let place = Place::new();
+    place.nodes("nodes: {n1: {runtime overlay: [gone]}}");
+    let error = fresh_overlay(&place.cluster(), "n1", OverlayKind::Runtime).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "node n1: there is no overlay gone: create it, or take it out of the node's runtime overlays"
+    );
+    assert!(!place.path("provision/overlays/n1/__RUNTIME__.img").exists());
+}
+
+#[test]
+fn an_archive_that_we_did_not_make_is_sent_unless_it_is_older_than_nodes_conf() {
+    let place = Place::new();
+    place.put("provision/overlays/n1/__RUNTIME__.img", "by hand");
+    let path = fresh_overlay(&place.cluster(), "n1", OverlayKind::Runtime).unwrap();
+    assert_eq!(fs::read_to_string(path).unwrap(), "by hand");
+    place.nodes("nodes: {n1: {system overlay: [base], runtime overlay: [live]}, n2: {}}");
+    assert_eq!(place.runtime().text("etc/hosts"), "n1 n2 \n");
+}
+
+#[test]
+fn many_requests_at_once_are_one_build() {
+    let place = Place::new();
+    let cluster = place.cluster();
+    let built: Vec<Built> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..16)
+            .map(|_| scope.spawn(|| Built::of(&fresh_overlay(&cluster, "n1", OverlayKind::System).unwrap())))
+            .collect();
+        asked.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(built.windows(2).all(|pair| pair[0] == pair[1]), "{built:?}");
+    assert_eq!(place.works.builds(), 2, "one of each kind");
+}
+
+#[test]
+fn a_node_without_overlays_gets_an_empty_archive() {
+    let place = Place::new();
+    let path = fresh_overlay(&place.cluster(), "n2", OverlayKind::Runtime).unwrap();
+    assert_eq!(Built::of(&path).files, []);
+}
+
+#[test]
+fn a_restart_remembers_what_was_built() {
+    let mut place = Place::new();
+    let before = (place.system(), place.runtime());
+    place.works = Arc::default();
+    assert_eq!((place.system(), place.runtime()), before);
+    assert_eq!(place.works.builds(), 0);
+}
