@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use boot::http::loader::{self, Loader};
 use boot::http::{
@@ -14,10 +13,11 @@ use model::Node;
 use crate::build;
 use crate::cluster::{Cluster, Shared};
 use crate::image::kernels::{self, KernelError};
+use crate::serve::http::discover;
 use crate::serve::http::head::{Head, Method};
 use crate::serve::http::inside::{self, Missing};
 use crate::serve::http::reply::{self, Reply};
-use crate::serve::http::{discover, script};
+use crate::serve::http::script::{self, Audience};
 use crate::serve::neighbour;
 
 /// A reply, and what the status book is to learn once it went out.
@@ -75,7 +75,8 @@ async fn stage(head: &Head, ask: StageAsk, peer: SocketAddr, tls: bool, shared: 
     let builds = matches!(decide(&ask, &caller, &cluster).verdict, Ok(Answer::Overlay { .. }));
     let _place = if builds { shared.build_place().await } else { None };
     let head = head.clone();
-    let fetched = tokio::task::spawn_blocking(move || fetch(&head, &ask, &caller, &cluster)).await;
+    let over_ipv6 = peer.ip().to_canonical().is_ipv6();
+    let fetched = tokio::task::spawn_blocking(move || fetch(&head, &ask, &caller, over_ipv6, &cluster)).await;
     fetched.unwrap_or_else(|error| {
         tracing::error!("a request died: {error}");
         plain(refused(&Refusal::Broken("an error of ours; the log says more".into())))
@@ -87,11 +88,11 @@ fn decide<'a>(ask: &StageAsk, caller: &Caller, cluster: &'a Cluster) -> Decision
 }
 
 /// Decides and carries out. Blocks.
-fn fetch(head: &Head, ask: &StageAsk, caller: &Caller, cluster: &Arc<Cluster>) -> Answered {
+fn fetch(head: &Head, ask: &StageAsk, caller: &Caller, over_ipv6: bool, cluster: &Cluster) -> Answered {
     let decision = decide(ask, caller, cluster);
     let node = decision.node.map_or_else(String::new, |node| node.id.clone());
-    let wwid = caller.wwid.as_deref().unwrap_or("");
-    let fetched = decision.verdict.and_then(|answer| material(&answer, ask, wwid, cluster));
+    let to = Audience { node: None, wwid: caller.wwid.as_deref().unwrap_or(""), over_ipv6 };
+    let fetched = decision.verdict.and_then(|answer| material(&answer, ask, to, cluster));
     let noted = |sent: String, refused| Noted { node, stage: ask.stage.name(), sent, refused };
     let refusal = match fetched {
         Ok((Material::Text(text), sent)) => {
@@ -109,16 +110,16 @@ fn fetch(head: &Head, ask: &StageAsk, caller: &Caller, cluster: &Arc<Cluster>) -
     Answered { reply: refused(&refusal), noted }
 }
 
-fn material(answer: &Answer<'_>, ask: &StageAsk, wwid: &str, cluster: &Arc<Cluster>) -> Fetched {
+fn material(answer: &Answer<'_>, ask: &StageAsk, to: Audience<'_>, cluster: &Cluster) -> Fetched {
     let paths = &cluster.site.conf.paths;
     match answer {
         // Still claimable after the attempt to claim: it failed, and the log says why.
         Answer::Claim { .. } => match decide::UNCONFIGURED {
-            Answer::Script { template, .. } => ipxe(cluster, None, wwid, template),
+            Answer::Script { template, .. } => ipxe(cluster, template, to),
             _ => Err(Refusal::Nowhere),
         },
-        Answer::Script { node, template } => ipxe(cluster, *node, wwid, template),
-        Answer::GrubConfig { node } => grub(cluster, node, wwid, ask.stage),
+        Answer::Script { node, template } => ipxe(cluster, template, Audience { node: *node, ..to }),
+        Answer::GrubConfig { node } => grub(cluster, ask.stage, Audience { node: Some(*node), ..to }),
         Answer::Kernel { node } => kernel(cluster, node, ask),
         Answer::Initramfs { node } => initramfs(cluster, node, ask),
         Answer::Image { name } => published(&paths.image_file(name), &ask.compress),
@@ -127,19 +128,19 @@ fn material(answer: &Answer<'_>, ask: &StageAsk, wwid: &str, cluster: &Arc<Clust
     }
 }
 
-fn ipxe(cluster: &Arc<Cluster>, node: Option<&Node>, wwid: &str, template: &str) -> Fetched {
-    let path = cluster.site.conf.paths.etc().join("ipxe").join(format!("{template}.ipxe"));
-    let text = script::render(cluster, node, wwid, &path)?;
-    Ok((Material::Text(text), base_name(&path)))
+fn ipxe(cluster: &Cluster, template: &str, audience: Audience<'_>) -> Fetched {
+    let name = format!("{template}.ipxe");
+    let text = script::render(cluster, "ipxe", &name, audience)?;
+    Ok((Material::Text(text), base_name(Path::new(&name))))
 }
 
-fn grub(cluster: &Arc<Cluster>, node: &Node, wwid: &str, stage: Stage) -> Fetched {
-    let path = cluster.site.conf.paths.etc().join("grub").join("grub.cfg.ww");
-    let text = script::render(cluster, Some(node), wwid, &path).map_err(|refusal| match refusal {
+fn grub(cluster: &Cluster, stage: Stage, audience: Audience<'_>) -> Fetched {
+    let name = "grub.cfg.ww";
+    let text = script::render(cluster, "grub", name, audience).map_err(|refusal| match refusal {
         Refusal::NoScript(name) if stage == Stage::Efiboot => Refusal::NoGrubConfig(name),
         other => other,
     })?;
-    Ok((Material::Text(text), base_name(&path)))
+    Ok((Material::Text(text), name.to_string()))
 }
 
 /// A file that was published whole, or the packed one beside it.
