@@ -5,14 +5,22 @@
 //! it. As the agent it keeps the runtime overlay on the node as the controller has it: `agent` waits and asks through
 //! `net` and `fetch`, `apply` puts in place what differs.
 
+pub mod agent;
+pub mod apply;
 pub mod cmdline;
 pub mod config;
 pub mod console;
 pub mod facts;
+pub mod fetch;
 pub mod init;
 pub mod log;
+pub mod manifest;
 pub mod net;
 pub mod plan;
+pub mod presence;
+pub mod rhythm;
 pub mod role;
+pub mod settings;
 pub mod steps;
 pub mod sys;
+pub mod tree;
