@@ -419,3 +419,337 @@ fn temporary(name: &[u8]) -> Vec<u8> {
 fn words(e: io::Error) -> String {
     e.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Stamp;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::path::{Path, PathBuf};
+
+    /// A root to lay overlays on, and what was placed there so far.
+    struct Node {
+        folder: tempfile::TempDir,
+        tree: Tree,
+        records: BTreeMap<Vec<u8>, Record>,
+    }
+
+    impl Node {
+        fn new() -> Node {
+            let folder = tempfile::tempdir().unwrap();
+            let tree = Tree::open(folder.path()).unwrap();
+            Node { folder, tree, records: BTreeMap::new() }
+        }
+
+        fn path(&self, path: &str) -> PathBuf {
+            self.folder.path().join(path)
+        }
+
+        /// Lays it; what changed, in words, and what could not be placed.
+        fn lay(&mut self, entries: &[Entry]) -> (Vec<String>, Vec<String>) {
+            let applied = apply(&self.tree, entries, &self.records, false);
+            self.records = applied.records;
+            let changes = applied.changes.iter().map(|c| format!("{:?} {}", c.what, shown(&c.path))).collect();
+            (changes, applied.problems.iter().map(ToString::to_string).collect())
+        }
+
+        fn laid(&mut self, entries: &[Entry]) -> Vec<String> {
+            let (changes, problems) = self.lay(entries);
+            assert_eq!(problems, Vec::<String>::new());
+            changes
+        }
+
+        fn stamp(&self, path: &str) -> Stamp {
+            self.tree.stamp(path.as_bytes()).unwrap().unwrap()
+        }
+
+        fn drifted(&self) -> Vec<String> {
+            let manifest = Manifest { records: self.records.clone(), ..Manifest::default() };
+            drifted(&self.tree, &manifest).iter().map(|path| shown(path)).collect()
+        }
+
+        fn read(&self, path: &str) -> String {
+            fs::read_to_string(self.path(path)).unwrap()
+        }
+
+        fn names(&self, path: &str) -> Vec<String> {
+            let mut names: Vec<_> =
+                fs::read_dir(self.path(path)).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    fn entry(path: &str, mode: u32, kind: Kind) -> Entry {
+        let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        Entry { path: path.into(), mode, uid, gid, mtime: 1_700_000_000, kind, xattrs: BTreeMap::new() }
+    }
+
+    fn file(path: &str, text: &str) -> Entry {
+        entry(path, 0o644, Kind::File(text.as_bytes().into()))
+    }
+
+    fn link(path: &str, target: &str) -> Entry {
+        entry(path, 0o777, Kind::Symlink(target.into()))
+    }
+
+    fn folder(path: &str) -> Entry {
+        entry(path, 0o755, Kind::Directory)
+    }
+
+    fn nothing() -> Vec<String> {
+        Vec::new()
+    }
+
+    #[test]
+    fn an_overlay_is_laid_with_modes_and_times() {
+        let mut node = Node::new();
+        let entries = [
+            folder("etc"),
+            file("etc/hosts", "a\n"),
+            entry("etc/secret", 0o600, Kind::File((*b"x").into())),
+            link("l", "etc"),
+        ];
+        assert_eq!(node.laid(&entries), ["Created /etc", "Created /etc/hosts", "Created /etc/secret", "Created /l"]);
+        assert_eq!(node.read("l/hosts"), "a\n");
+        assert_eq!(node.stamp("etc/secret").mode, 0o100600);
+        assert_eq!(fs::metadata(node.path("etc/hosts")).unwrap().mtime(), 1_700_000_000);
+        assert_eq!(node.names("etc"), ["hosts", "secret"]);
+    }
+
+    #[test]
+    fn nothing_is_touched_when_nothing_differs() {
+        let mut node = Node::new();
+        let later = |text| Entry { mtime: 1_800_000_000, ..file("etc/hosts", text) };
+        let fifo = entry("pipe", 0o640, Kind::Fifo);
+        let names = ["etc", "etc/hosts", "l", "pipe", "again"];
+        let entries = |hosts| {
+            [
+                folder("etc"),
+                hosts,
+                link("l", "etc"),
+                fifo.clone(),
+                entry("again", 0o644, Kind::HardLink("etc/hosts".into())),
+            ]
+        };
+        node.laid(&entries(file("etc/hosts", "a\n")));
+        let before: Vec<_> = names.iter().map(|name| node.stamp(name)).collect();
+        // A newer time in the archive is no difference.
+        assert_eq!(node.laid(&entries(later("a\n"))), nothing());
+        assert_eq!(names.iter().map(|name| node.stamp(name)).collect::<Vec<_>>(), before);
+        assert_eq!(node.drifted(), nothing());
+    }
+
+    #[test]
+    fn only_the_file_that_changed_is_replaced() {
+        let mut node = Node::new();
+        node.laid(&[file("a", "1"), file("b", "1")]);
+        let b = node.stamp("b");
+        let a = node.stamp("a").inode;
+        assert_eq!(node.laid(&[file("a", "2"), file("b", "1")]), ["Replaced /a"]);
+        assert_eq!(node.read("a"), "2");
+        assert_ne!(node.stamp("a").inode, a);
+        assert_eq!(node.stamp("b"), b);
+    }
+
+    #[test]
+    fn a_local_edit_is_seen_without_reading_and_put_right() {
+        let mut node = Node::new();
+        let entries = [file("a", "1"), file("b", "1"), file("c", "1"), link("l", "a")];
+        node.laid(&entries);
+        assert_eq!(node.drifted(), nothing());
+        fs::write(node.path("a"), "2").unwrap();
+        fs::remove_file(node.path("b")).unwrap();
+        fs::set_permissions(node.path("c"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::remove_file(node.path("l")).unwrap();
+        symlink("b", node.path("l")).unwrap();
+        assert_eq!(node.drifted(), ["/a", "/b", "/c", "/l"]);
+        assert_eq!(node.laid(&entries), ["Replaced /a", "Created /b", "Adjusted /c", "Replaced /l"]);
+        assert_eq!(node.drifted(), nothing());
+        assert_eq!((node.read("a"), node.stamp("c").mode), ("1".into(), 0o100644));
+    }
+
+    #[test]
+    fn a_change_of_owner_alone_arrives() {
+        if !nix::unistd::geteuid().is_root() {
+            assert!(std::env::var_os("CI").is_none(), "CI runs as root");
+            return eprintln!("skipped: needs root");
+        }
+        let mut node = Node::new();
+        node.laid(&[file("a", "1"), folder("d"), link("l", "a")]);
+        let before = node.stamp("a");
+        let owned = |entry| Entry { uid: 12, gid: 34, ..entry };
+        let entries = [owned(file("a", "1")), owned(folder("d")), owned(link("l", "a"))];
+        assert_eq!(node.laid(&entries), ["Adjusted /a", "Adjusted /d", "Replaced /l"]);
+        let after = node.stamp("a");
+        assert_eq!((after.inode, after.modified, after.uid, after.gid), (before.inode, before.modified, 12, 34));
+        assert_eq!((node.stamp("d").uid, node.stamp("l").gid), (12, 34));
+        assert_eq!(node.laid(&entries), nothing());
+    }
+
+    #[test]
+    fn another_name_of_a_file_outside_the_overlay_does_not_change_with_it() {
+        let mut node = Node::new();
+        fs::write(node.path("image"), "1").unwrap();
+        fs::hard_link(node.path("image"), node.path("a")).unwrap();
+        assert_eq!(node.laid(&[entry("a", 0o600, Kind::File((*b"1").into()))]), ["Replaced /a"]);
+        assert_eq!(node.stamp("image").mode & 0o777, 0o644);
+    }
+
+    #[test]
+    fn hard_links_are_kept_and_follow_their_file() {
+        let mut node = Node::new();
+        let entries = |text| [entry("a-name", 0o644, Kind::HardLink("file".into())), file("file", text)];
+        node.laid(&entries("1"));
+        assert_eq!(node.stamp("a-name").inode, node.stamp("file").inode);
+        assert_eq!(node.laid(&entries("2")), ["Replaced /file", "Replaced /a-name"]);
+        assert_eq!(node.read("a-name"), "2");
+        assert_eq!(node.names(""), ["a-name", "file"]);
+    }
+
+    #[test]
+    fn a_fifo_is_made_and_never_waited_for() {
+        let mut node = Node::new();
+        fs::write(node.path("other"), "a file where the overlay has a pipe").unwrap();
+        let entries = [entry("pipe", 0o622, Kind::Fifo), entry("other", 0o600, Kind::Fifo)];
+        assert_eq!(node.laid(&entries), ["Replaced /other", "Created /pipe"]);
+        assert_eq!(node.stamp("pipe").mode, 0o010622);
+        // And a file where a pipe lies.
+        assert_eq!(node.laid(&[file("pipe", "x"), entry("other", 0o600, Kind::Fifo)]), ["Replaced /pipe"]);
+    }
+
+    #[test]
+    fn what_left_the_overlay_goes_unless_somebody_changed_it() {
+        let mut node = Node::new();
+        node.laid(&[folder("etc/d"), file("etc/d/a", "1"), file("etc/d/b", "1"), folder("full"), file("full/x", "1")]);
+        fs::write(node.path("etc/d/b"), "a site's own").unwrap();
+        fs::write(node.path("full/own"), "").unwrap();
+        let mut changes = node.laid(&[file("new", "1")]);
+        changes.sort();
+        assert_eq!(changes, ["Created /new", "Removed /etc/d/a", "Removed /full/x"]);
+        assert_eq!(node.names("etc/d"), ["b"]);
+        assert_eq!(node.names("full"), ["own"]);
+        // Not ours any more.
+        assert_eq!(node.laid(&[file("new", "1")]), nothing());
+    }
+
+    #[test]
+    fn an_empty_folder_goes_with_what_was_in_it() {
+        let mut node = Node::new();
+        node.laid(&[folder("d"), file("d/a", "1")]);
+        assert_eq!(node.laid(&[]), ["Removed /d/a", "Removed /d"]);
+    }
+
+    #[test]
+    fn what_the_image_had_stays_when_it_leaves_the_overlay() {
+        let mut node = Node::new();
+        fs::write(node.path("hosts"), "the image's\n").unwrap();
+        fs::write(node.path("same"), "both\n").unwrap();
+        node.laid(&[file("hosts", "the overlay's\n"), file("same", "both\n")]);
+        node.laid(&[file("hosts", "the overlay's, later\n"), file("same", "both\n")]);
+        assert_eq!(node.laid(&[]), nothing());
+        assert_eq!(node.read("hosts"), "the overlay's, later\n");
+    }
+
+    #[test]
+    fn a_folder_that_the_image_made_a_link_stays_a_link() {
+        let mut node = Node::new();
+        fs::create_dir_all(node.path("usr/lib64")).unwrap();
+        symlink("usr/lib64", node.path("lib64")).unwrap();
+        let changes = node.laid(&[folder("lib64"), file("lib64/security", "x")]);
+        assert_eq!(changes, ["Created /lib64/security"]);
+        assert_eq!(fs::read_link(node.path("lib64")).unwrap(), Path::new("usr/lib64"));
+        assert_eq!(node.read("usr/lib64/security"), "x");
+    }
+
+    #[test]
+    fn nothing_is_written_outside_the_root() {
+        let outside = tempfile::tempdir().unwrap();
+        let mut node = Node::new();
+        symlink(outside.path(), node.path("escape")).unwrap();
+        fs::create_dir(node.path("deep")).unwrap();
+        symlink("../../../../../../../..", node.path("deep/up")).unwrap();
+        let entries = [file("escape/a", "x"), file("../b", "x"), file("deep/up/inside", "x"), file("fine", "x")];
+        let (changes, problems) = node.lay(&entries);
+        // `..` stops at the root.
+        assert_eq!(changes, ["Created /deep/up/inside", "Created /fine"]);
+        assert_eq!(node.read("inside"), "x");
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert_eq!(problems.first().unwrap(), "/../b: the overlay names a file outside the root; nothing was done");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+        assert!(!node.folder.path().parent().unwrap().join("b").exists());
+    }
+
+    #[test]
+    fn one_file_that_cannot_be_placed_leaves_the_others_to_be_placed() {
+        let mut node = Node::new();
+        fs::create_dir_all(node.path("full/of")).unwrap();
+        symlink("nowhere", node.path("dangling")).unwrap();
+        fs::create_dir(node.path("empty")).unwrap();
+        let entries = [
+            folder("dangling"),
+            file("dangling/below", "x"),
+            file("empty", "x"),
+            file("full", "x"),
+            entry("orphan", 0o644, Kind::HardLink("missing".into())),
+            file("z", "last"),
+        ];
+        let (changes, problems) = node.lay(&entries);
+        assert_eq!(changes, ["Replaced /empty", "Created /z"]);
+        let paths: Vec<_> = problems.iter().filter_map(|text| text.split(": ").next()).collect();
+        assert_eq!(paths, ["/dangling", "/dangling/below", "/full", "/orphan"]);
+        assert!(problems[2].ends_with("is a folder with something in it where the overlay has a file; it stays"));
+    }
+
+    #[test]
+    fn the_root_itself_is_left_alone() {
+        let mut node = Node::new();
+        fs::set_permissions(node.folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        assert_eq!(node.laid(&[entry(".", 0o777, Kind::Directory), entry("", 0o777, Kind::Directory)]), nothing());
+        assert_eq!(fs::metadata(node.folder.path()).unwrap().mode() & 0o777, 0o711);
+    }
+
+    #[test]
+    fn a_temporary_file_that_a_crash_left_is_in_nobodys_way() {
+        let mut node = Node::new();
+        fs::write(node.path(".a.wwclient"), "half").unwrap();
+        let long = "n".repeat(250);
+        assert_eq!(node.laid(&[file("a", "whole"), file(&long, "x")]).len(), 2);
+        assert_eq!(node.names(""), ["a".to_owned(), long]);
+    }
+
+    #[test]
+    fn edits_in_the_meantime_break_nothing() {
+        let mut node = Node::new();
+        let root = node.folder.path().to_owned();
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stopped = std::sync::Arc::clone(&stop);
+        let editor = std::thread::spawn(move || {
+            let mut turn = 0u32;
+            while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                turn += 1;
+                let _ = fs::write(root.join(format!("d/{}", turn % 7)), format!("edit {turn}"));
+                let _ = fs::remove_file(root.join(format!("d/{}", (turn + 3) % 7)));
+                if turn.is_multiple_of(5) {
+                    let _ = fs::rename(root.join("d"), root.join("elsewhere"));
+                    let _ = fs::rename(root.join("elsewhere"), root.join("d"));
+                }
+            }
+        });
+        let entries: Vec<_> =
+            [folder("d")].into_iter().chain((0..7).map(|n| file(&format!("d/{n}"), &"whole ".repeat(2000)))).collect();
+        for _ in 0..60 {
+            let _ = node.lay(&entries);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        editor.join().unwrap();
+        let (_, problems) = node.lay(&entries);
+        assert_eq!(problems, nothing());
+        for n in 0..7 {
+            assert_eq!(node.read(&format!("d/{n}")), "whole ".repeat(2000));
+        }
+        assert_eq!(node.drifted(), nothing());
+        assert_eq!(node.names("d"), ["0", "1", "2", "3", "4", "5", "6"]);
+    }
+}

@@ -129,7 +129,7 @@ impl Tree {
     fn enter(&self, path: &[u8]) -> io::Result<OwnedFd> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         if path.is_empty() {
-            return Ok(self.fd.try_clone()?);
+            return self.fd.try_clone();
         }
         if self.whole {
             return Ok(openat(self.fd.as_fd(), path, flags, Mode::empty())?);
