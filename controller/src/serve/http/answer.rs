@@ -230,13 +230,11 @@ fn files(head: &Head, cluster: &Cluster, ask: &Files, caller: &Caller) -> Reply 
 
 /// A boot loader for firmware that asks by HTTP: those that TFTP serves, by the same names, and no others.
 fn boot_file(head: &Head, cluster: &Cluster, name: &str) -> Reply {
-    let conf = &cluster.site.conf;
-    let wanted = |file: &&String| *file == name || base_name(Path::new(file)) == name;
-    let Some(file) = conf.tftp.ipxe.values().find(wanted) else { return refused(&Refusal::NoBootFile) };
-    match File::open(conf.paths.ipxesource.join(file)) {
-        Ok(open) => Reply::file(head, open, reply::kind(file))
+    let places = boot::tftp::ipxe_program(name, &cluster.site.conf);
+    match places.into_iter().find_map(|path| File::open(path).ok()) {
+        Some(open) => Reply::file(head, open, reply::kind(name))
             .unwrap_or_else(|error| refused(&Refusal::Broken(error.to_string()))),
-        Err(_) => refused(&Refusal::NoBootFile),
+        None => refused(&Refusal::NoBootFile),
     }
 }
 
