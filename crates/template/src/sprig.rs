@@ -3,7 +3,10 @@
 mod arguments;
 mod crypto;
 mod dates;
+mod decimal;
 mod encoding;
+mod math;
+mod numbers;
 mod paths;
 mod random;
 mod re2;
@@ -56,6 +59,7 @@ const TABLES: &[&[Native]] = &[
     crypto::TABLE,
     dates::TABLE,
     encoding::TABLE,
+    math::TABLE,
     paths::TABLE,
     random::TABLE,
     regexp::TABLE,
