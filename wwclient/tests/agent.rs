@@ -215,3 +215,21 @@ fn in_the_background_it_leaves_its_caller_at_once() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
     world.until(WAIT, || !world.path("../pid").exists());
 }
+
+#[test]
+fn from_where_it_is_installed_it_works_on_the_root() {
+    let Some(world) = World::new("update interval: 1") else { return };
+    world.serve(Served::Overlay(overlay(&[("warewulf/live/a", "one\n")])));
+    world.network_up();
+    let agent = world.installed_agent();
+    world.until(WAIT, || world.read("../live/a") == "one\n");
+    assert!(!agent.said().contains("is not the installed agent"), "{}", agent.said());
+    world.until(WAIT, || world.requests().iter().any(|r| r.answer == 304));
+    agent.ends_well();
+    // What it knew is there after a restart: no second download.
+    let asked = world.requests().len();
+    let agent = world.installed_agent();
+    world.until(WAIT, || world.requests().len() > asked);
+    assert_eq!(world.requests()[asked].answer, 304);
+    agent.ends_well();
+}

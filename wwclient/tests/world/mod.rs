@@ -72,8 +72,9 @@ impl World {
         let secure = if conf.contains("secure") { "" } else { "secure: false\n  " };
         fs::write(folder.path().join("conf"), format!("ipaddr: 10.77.0.1\nwarewulf:\n  {secure}{conf}\n")).unwrap();
         fs::write(folder.path().join("cmdline"), "quiet wwid=52:54:00:10:00:01\n").unwrap();
-        fs::create_dir(folder.path().join("warewulf")).unwrap();
+        fs::create_dir_all(folder.path().join("warewulf/wwclient-test")).unwrap();
         fs::create_dir(folder.path().join("run")).unwrap();
+        fs::create_dir(folder.path().join("root")).unwrap();
         let world = World {
             controller: format!("{tag}c"),
             node: format!("{tag}n"),
@@ -139,17 +140,35 @@ impl World {
 
     /// Starts the program on the node, with a /warewulf of its own.
     pub fn agent(&self, arguments: &[&str]) -> Agent {
+        self.agent_at(env!("CARGO_BIN_EXE_wwclient"), arguments)
+    }
+
+    /// The same from where it is installed on a node: live.
+    pub fn installed_agent(&self) -> Agent {
+        fs::copy(env!("CARGO_BIN_EXE_wwclient"), self.folder.path().join("warewulf/wwclient")).unwrap();
+        self.agent_at("/warewulf/wwclient", &[])
+    }
+
+    fn agent_at(&self, program: &str, arguments: &[&str]) -> Agent {
         let log = self.folder.path().join(format!("log{}", COUNT.fetch_add(1, Ordering::Relaxed)));
         let script = "set -e; d=$1; p=$2; shift 2
-            # Another test may be removing the empty folder.
-            until mkdir -p /warewulf && mount --bind $d/warewulf /warewulf 2>/dev/null; do :; done
-            mount --bind $d/run /var/run
-            mount --bind $d/cmdline /proc/cmdline
-            exec $p --warewulfconf $d/conf \"$@\"";
+            # A root in memory with this machine's folders in it, so that /warewulf is nobody else's.
+            mount -t tmpfs root $d/root
+            for f in /*; do
+                if [ $f = /warewulf ]; then :
+                elif [ -L $f ]; then cp -P $f $d/root/
+                elif [ -d $f ]; then mkdir $d/root$f; mount --rbind $f $d/root$f
+                fi
+            done
+            mkdir $d/root/warewulf
+            mount --bind $d/warewulf $d/root/warewulf
+            mount --bind $d/run $d/root/run
+            mount --bind $d/cmdline $d/root/proc/cmdline
+            exec chroot $d/root $p --warewulfconf $d/conf \"$@\"";
         let child = Command::new("ip")
             .args(["netns", "exec", &self.node, "unshare", "--mount", "sh", "-c", script, "agent"])
             .arg(self.folder.path())
-            .arg(env!("CARGO_BIN_EXE_wwclient"))
+            .arg(program)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -192,7 +211,6 @@ impl Drop for World {
         for name in [&self.controller, &self.node] {
             let _ = Command::new("ip").args(["netns", "del", name]).status();
         }
-        let _ = fs::remove_dir("/warewulf");
     }
 }
 
@@ -253,7 +271,9 @@ pub fn overlay(files: &[(&str, &str)]) -> Vec<u8> {
         kind,
         xattrs: Default::default(),
     };
-    let mut entries = vec![entry("etc", 0o755, Kind::Directory)];
+    let folders: std::collections::BTreeSet<_> = files.iter().filter_map(|(path, _)| path.rsplit_once('/')).collect();
+    let mut entries: Vec<_> = folders.iter().map(|(folder, _)| entry(folder, 0o755, Kind::Directory)).collect();
+    entries.dedup();
     entries.extend(files.iter().map(|(path, text)| entry(path, 0o644, Kind::File(text.as_bytes().into()))));
     gzip(&archive::newc::write(&entries).unwrap())
 }
