@@ -44,3 +44,11 @@ pub fn awaited(socket: Socket) -> io::Result<AsyncFd<Socket>> {
     let registered = unsafe { AsyncFd::register(socket) };
     Ok(registered?)
 }
+
+/// Whether the file itself, not what it links to, has this extended attribute.
+pub fn has_xattr(path: &std::path::Path, name: &std::ffi::CStr) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { return false };
+    // SAFETY: both texts end in a NUL and live through the call; with a size of 0 nothing is written to the buffer.
+    unsafe { libc::lgetxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) >= 0 }
+}

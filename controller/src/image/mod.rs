@@ -1,8 +1,16 @@
 //! Images: trees under `<wwchrootdir>/NAME/rootfs`, and the archives that nodes boot, made from them.
 //!
-//! What a node gets of an image is decided elsewhere; here is what lies in one ([`kernels`]) and how bytes are packed
-//! ([`pack`]).
+//! [`shelf`] knows where they lie; [`kernels`] what boots in them; [`build`] makes archives: a walk ([`tree`], without what
+//! [`excludes`] names) is cut into [`pieces`], packed by [`pack`], remembered in a [`record`] for the next time. What a node
+//! gets of an image is decided elsewhere.
 
+pub mod build;
+pub mod excludes;
 pub mod inside;
 pub mod kernels;
 pub mod pack;
+mod pieces;
+pub mod predict;
+mod record;
+pub mod shelf;
+pub mod tree;

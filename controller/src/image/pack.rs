@@ -4,6 +4,7 @@
 //! looking back beyond it. One after another they are one deflate stream (RFC 1951, 3.2.4), and checksums of pieces combine.
 //! It must be one member: a kernel refuses a cpio that is cut into several (`init/initramfs.c`).
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::num::NonZero;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -128,6 +129,7 @@ fn power_of_x(mut exponent: u64) -> u32 {
 pub struct Gzip<W: Write> {
     sink: W,
     workers: Workers,
+    under_way: VecDeque<Ticket>,
     filling: Vec<u8>,
     sum: Sum,
 }
@@ -138,12 +140,13 @@ impl<W: Write> Gzip<W> {
     /// # Errors
     /// Those of the sink.
     pub fn new(sink: W) -> io::Result<Self> {
-        Gzip::with_threads(sink, thread::available_parallelism().map_or(1, NonZero::get))
+        Gzip::with_threads(sink, cores())
     }
 
     fn with_threads(mut sink: W, threads: usize) -> io::Result<Self> {
         sink.write_all(&HEADER)?;
-        Ok(Gzip { sink, workers: Workers::new(threads), filling: Vec::with_capacity(PIECE), sum: Sum::default() })
+        let filling = Vec::with_capacity(PIECE);
+        Ok(Gzip { sink, workers: Workers::new(threads), under_way: VecDeque::new(), filling, sum: Sum::default() })
     }
 
     /// Packs the rest, ends the member, and gives the sink back.
@@ -155,23 +158,25 @@ impl<W: Write> Gzip<W> {
             let piece = std::mem::take(&mut self.filling);
             self.hand_out(piece)?;
         }
-        while let Some(piece) = self.workers.oldest() {
-            self.take_in(&piece?)?;
+        while let Some(ticket) = self.under_way.pop_front() {
+            self.take_in(ticket)?;
         }
         self.sink.write_all(&self.sum.ending())?;
         Ok(self.sink)
     }
 
     fn hand_out(&mut self, piece: Vec<u8>) -> io::Result<()> {
-        if self.workers.is_full()
-            && let Some(done) = self.workers.oldest()
+        if self.under_way.len() >= self.workers.enough()
+            && let Some(oldest) = self.under_way.pop_front()
         {
-            self.take_in(&done?)?;
+            self.take_in(oldest)?;
         }
-        self.workers.give(piece)
+        self.under_way.push_back(self.workers.give(Arc::new(piece))?);
+        Ok(())
     }
 
-    fn take_in(&mut self, piece: &Piece) -> io::Result<()> {
+    fn take_in(&mut self, ticket: Ticket) -> io::Result<()> {
+        let piece = ticket.wait()?;
         self.sum.add(piece.crc, piece.length);
         self.sink.write_all(&piece.packed)
     }
@@ -195,19 +200,36 @@ impl<W: Write> Write for Gzip<W> {
     }
 }
 
-/// Threads that deflate pieces, and the pieces under way in the order in which they came.
+/// How many threads pack.
+pub fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Threads that deflate pieces.
 #[derive(Debug)]
 pub struct Workers {
     jobs: Option<SyncSender<Job>>,
-    under_way: std::collections::VecDeque<Receiver<io::Result<Piece>>>,
-    limit: usize,
     threads: Vec<JoinHandle<()>>,
 }
 
-type Job = (Vec<u8>, SyncSender<io::Result<Piece>>);
+type Job = (Arc<Vec<u8>>, SyncSender<io::Result<Piece>>);
+
+/// A piece that is being deflated.
+#[derive(Debug)]
+pub struct Ticket(Receiver<io::Result<Piece>>);
+
+impl Ticket {
+    /// The piece, when it is done.
+    ///
+    /// # Errors
+    /// When the packer failed, or its thread is gone.
+    pub fn wait(self) -> io::Result<Piece> {
+        self.0.recv().unwrap_or_else(|_| Err(io::Error::other("a packing thread is gone")))
+    }
+}
 
 impl Workers {
-    /// This many threads, and at most twice as many pieces in memory.
+    /// This many threads, at least one.
     pub fn new(threads: usize) -> Self {
         let threads = threads.max(1);
         let (jobs, queue) = sync_channel::<Job>(threads);
@@ -224,35 +246,23 @@ impl Workers {
             let queue = queue.clone();
             thread::spawn(move || work(queue))
         };
-        Workers {
-            jobs: Some(jobs),
-            under_way: Default::default(),
-            limit: threads * 2,
-            threads: (0..threads).map(start).collect(),
-        }
+        Workers { jobs: Some(jobs), threads: (0..threads).map(start).collect() }
     }
 
-    /// Whether [`Workers::oldest`] must be asked before more is given.
-    pub fn is_full(&self) -> bool {
-        self.under_way.len() >= self.limit
+    /// How many pieces under way keep all threads busy; more only take memory.
+    pub fn enough(&self) -> usize {
+        self.threads.len() * 2
     }
 
-    /// A piece to deflate.
+    /// A piece to deflate; blocks while too many wait.
     ///
     /// # Errors
     /// When the threads are gone.
-    pub fn give(&mut self, bytes: Vec<u8>) -> io::Result<()> {
+    pub fn give(&self, bytes: Arc<Vec<u8>>) -> io::Result<Ticket> {
         let (answer, later) = sync_channel(1);
         let gone = || io::Error::other("the packing threads are gone");
         self.jobs.as_ref().ok_or_else(gone)?.send((bytes, answer)).map_err(|_| gone())?;
-        self.under_way.push_back(later);
-        Ok(())
-    }
-
-    /// The oldest piece given, waiting for it; none when none is under way.
-    pub fn oldest(&mut self) -> Option<io::Result<Piece>> {
-        let first = self.under_way.pop_front()?;
-        Some(first.recv().unwrap_or_else(|_| Err(io::Error::other("a packing thread is gone"))))
+        Ok(Ticket(later))
     }
 }
 

@@ -12,9 +12,23 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// Any error of `fill` or of the file system; the old file is then still there, and no temporary one is left.
 pub fn replace<T>(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
+    replace_by(path, ".new-", mode, fill)
+}
+
+/// [`replace`] by a file whose temporary name begins with `prefix`, so that what a killed process left can be told apart and
+/// swept: for files that are large.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_by<T>(
+    path: &Path,
+    prefix: &str,
+    mode: u32,
+    fill: impl FnOnce(&mut File) -> io::Result<T>,
+) -> io::Result<T> {
     let folder = folder_of(path);
     let mut temp =
-        tempfile::Builder::new().prefix(".new-").permissions(Permissions::from_mode(mode)).tempfile_in(&folder)?;
+        tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(mode)).tempfile_in(&folder)?;
     // The umask may have taken bits away from what was asked for.
     temp.as_file().set_permissions(Permissions::from_mode(mode))?;
     let answer = fill(temp.as_file_mut())?;
