@@ -5,6 +5,7 @@ pub mod build;
 pub mod cli;
 pub mod cluster;
 pub mod image;
+pub mod power;
 pub mod serve;
 pub mod site;
 pub mod status;

@@ -31,6 +31,14 @@ impl Site {
         Site::read(conf_path)
     }
 
+    /// The site without what its file says: for commands that are about the file itself.
+    ///
+    /// # Errors
+    /// Never, as long as an empty file is a sound one.
+    pub fn unread(global: &Global) -> anyhow::Result<Site> {
+        Site::from_text(global.warewulfconf.clone().unwrap_or_else(|| PathBuf::from(DEFAULT)), "")
+    }
+
     /// Reads the configuration in this file.
     ///
     /// # Errors

@@ -257,3 +257,49 @@ fn ten_writers_at_once_lose_nothing() {
     assert_eq!(nodes(&world).nodes.len(), 10);
     assert!(world.read(NODES).starts_with("# mine\n"));
 }
+
+#[test]
+fn power_of_a_node_without_bmc_names_the_node() {
+    let world = World::with_nodes("nodes: {b4: {}}\n");
+    refused(&world, &["power", "on", "b4"], "node b4 has no BMC address");
+}
+
+#[test]
+fn the_shipped_bmc_template_keeps_the_password_off_the_command_line() {
+    let nodes = "nodes:\n  b1:\n    ipmi: {ipaddr: 10.30.0.1, username: adm, password: 'p''$(x)'}\n";
+    let world = World::with_nodes(nodes);
+    let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../share/bmc/ipmitool.tmpl")).unwrap();
+    world.put("share/warewulf/bmc/ipmitool.tmpl", &Value::String(template));
+    let tool = "#!/bin/sh\necho \"$@\" \"$IPMI_PASSWORD\"\n";
+    world.put(".stub/ipmitool", &json!({"text": tool, "mode": "0755"}));
+    let shown = ok(&world, &["power", "cycle", "-s", "b1"]).stdout;
+    assert!(shown.starts_with("10.30.0.1: ipmitool ") && shown.ends_with(" chassis power cycle\n"), "{shown}");
+    assert!(!shown.contains("$(x)"));
+    let ran = ok(&world, &["power", "status", "b1"]).stdout;
+    assert_eq!(ran, "10.30.0.1: -I lanplus -H 10.30.0.1 -p 623 -U adm -E -e ~ chassis power status p'$(x)\n");
+}
+
+#[test]
+fn ssh_prefixes_each_line_with_its_node() {
+    let nodes = "nodes:\n  n1: {network devices: {default: {ipaddr: 10.0.0.1}}}\n  n2: {network devices: {default: {ipaddr: 10.0.0.2}}}\n";
+    let world = World::with_nodes(nodes);
+    world.put("rsh", &json!({"text": "#!/bin/sh\necho \"to $*\"\necho more\n", "mode": "0755"}));
+    let stdout = ok(&world, &["ssh", "--rsh", "@ROOT@/rsh", "n[1-2]", "uptime", "-p"]).stdout;
+    let mut lines: Vec<&str> = stdout.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["n1: more", "n1: to 10.0.0.1 uptime -p", "n2: more", "n2: to 10.0.0.2 uptime -p"]);
+}
+
+#[test]
+fn version_needs_no_configuration() {
+    let world = World::empty();
+    let ran = world.run_with(&["version"], "", false);
+    assert_eq!((ran.exit, ran.stdout.as_str()), (0, concat!("wwctl version:\t", env!("CARGO_PKG_VERSION"), "\n")));
+}
+
+#[test]
+fn a_bad_address_in_warewulf_conf_is_refused() {
+    let world = World::with_nodes(NONE);
+    world.put("etc/warewulf/warewulf.conf", &Value::String("ipaddr: 10.0.0.999\n".into()));
+    refused(&world, &["genconfig", "warewulfconf", "print"], "line 1, column 9: ipaddr");
+}

@@ -77,6 +77,21 @@ fn profile_change() {
     topic("profile-change");
 }
 
+#[test]
+fn upgrade() {
+    topic("upgrade");
+}
+
+#[test]
+fn genconfig() {
+    topic("genconfig");
+}
+
+#[test]
+fn power_ssh_clean_and_log_levels() {
+    topic("misc");
+}
+
 fn topic(name: &str) {
     let file = format!("{}/../tests/vectors/wwctl/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();

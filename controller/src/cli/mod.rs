@@ -3,14 +3,18 @@
 mod change;
 mod fields;
 mod files;
+mod genconfig;
 pub mod image;
 pub mod node;
 mod node_list;
 pub mod overlay;
+mod power;
 pub mod profile;
 pub mod say;
 pub mod server;
+mod ssh;
 pub mod table;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -66,8 +70,26 @@ enum Command {
     Profile(profile::Verbs),
     /// Overlays: files and templates that make each node what it is
     Overlay(overlay::Verbs),
+    /// Switch nodes on and off by their BMCs
+    Power(power::Verbs),
     /// Run the daemon in front
     Server(server::Arguments),
+    /// Run a command on nodes
+    Ssh(ssh::Arguments),
+    /// Drop what nobody needs: fetched images, built overlays of nodes that are gone
+    Clean,
+    /// The configuration as it is in effect
+    #[command(hide = true, alias = "cnf")]
+    Genconfig(genconfig::Verbs),
+    /// Bring files of older releases into the present form
+    Upgrade(upgrade::Verbs),
+    /// Say which release this is
+    #[command(visible_alias = "vers")]
+    Version {
+        /// With the places that it works with
+        #[arg(long, short)]
+        full: bool,
+    },
 }
 
 /// The whole program: arguments to exit code.
@@ -84,12 +106,36 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(line) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if reader_is_gone(&error) => ExitCode::from(FAILED),
-        Err(error) => failed(&format!("{error:#}")),
+        Err(error) => {
+            let code = error.downcast_ref::<Exit>().map_or(FAILED, |exit| exit.code);
+            let _ = failed(&format!("{error:#}"));
+            ExitCode::from(code)
+        }
     }
 }
 
+/// A failure with a code of its own.
+#[derive(Debug)]
+pub struct Exit {
+    pub code: u8,
+    pub message: String,
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Exit {}
+
 fn run(line: Line) -> anyhow::Result<()> {
-    let site = Site::load(&line.global)?;
+    let site = match &line.command {
+        Command::Version { full } => return version(&line.global, *full),
+        // The file that is to be upgraded need not be one that this release understands.
+        Command::Upgrade(verbs) if upgrade::is_about_configuration(verbs) => Site::unread(&line.global)?,
+        _ => Site::load(&line.global)?,
+    };
     if line.global.verbose || line.global.debug || line.global.loglevel < 20 {
         say::verbose(format_args!("configuration: {}", site.conf_path.display()));
         say::verbose(format_args!("nodes: {}", site.conf.paths.nodes_conf().display()));
@@ -102,8 +148,35 @@ fn run(line: Line) -> anyhow::Result<()> {
         Command::Node(verbs) => node::run(&site, verbs),
         Command::Overlay(verbs) => overlay::run(&site, verbs),
         Command::Profile(verbs) => profile::run(&site, verbs),
+        Command::Power(verbs) => power::run(&site, verbs),
         Command::Server(arguments) => server::run(site, arguments),
+        Command::Ssh(arguments) => ssh::run(&site, &arguments),
+        Command::Clean => clean(&site),
+        Command::Genconfig(verbs) => genconfig::run(&site, verbs),
+        Command::Upgrade(verbs) => upgrade::run(&site, verbs),
+        Command::Version { .. } => Ok(()),
     }
+}
+
+fn clean(site: &Site) -> anyhow::Result<()> {
+    let conf = crate::store::nodes::load(site)?;
+    let gone = crate::store::clean::clean(site, &conf)?;
+    say::answer(&gone.iter().map(|path| format!("removed {}\n", path.display())).collect::<String>())
+}
+
+fn version(global: &Global, full: bool) -> anyhow::Result<()> {
+    say::answer(concat!("wwctl version:\t", env!("CARGO_PKG_VERSION"), "\n"))?;
+    if full {
+        let paths = Site::load(global)?.conf.paths;
+        say::answer(&format!(
+            "configuration:\t{}\nnodes:\t\t{}\noverlays:\t{}\nimages:\t\t{}\n",
+            paths.etc().display(),
+            paths.nodes_conf().display(),
+            paths.wwoverlaydir.display(),
+            paths.wwchrootdir.display()
+        ))?;
+    }
+    Ok(())
 }
 
 /// Help that was asked for, or that is the answer to a noun without a verb.

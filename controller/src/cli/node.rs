@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::change::{self, Kind, Target};
 use super::fields::{SetFlags, UnsetFlags};
-use super::files;
+use super::{files, power};
 use crate::site::Site;
 
 #[derive(Debug, Args)]
@@ -27,6 +27,12 @@ enum Verb {
         nodes: Vec<String>,
         #[command(flatten)]
         fields: Box<SetFlags<true, false>>,
+    },
+    /// Open the consoles of nodes, one after the other
+    Console {
+        /// Names, as hostlist
+        #[arg(required = true, value_name = "NODE")]
+        nodes: Vec<String>,
     },
     /// Delete nodes
     #[command(visible_aliases = ["rm", "del", "remove"])]
@@ -64,6 +70,8 @@ enum Verb {
     /// List nodes
     #[command(visible_alias = "ls")]
     List(list::Arguments),
+    /// Ask BMCs for their sensors
+    Sensors(power::Sensors),
     /// Change fields of nodes
     #[command(visible_alias = "modify")]
     Set {
@@ -105,11 +113,13 @@ pub fn run(site: &Site, verbs: Verbs) -> anyhow::Result<()> {
     let kind = Kind::Node;
     match verbs.verb {
         Verb::Add { nodes, fields } => change::add(site, kind, &nodes, &fields.0),
+        Verb::Console { nodes } => power::console(site, &nodes),
         Verb::Delete { nodes, yes } => change::delete(site, Target { kind, words: &nodes, all: false, yes }),
         Verb::Edit { nodes, noheader } => files::edit(site, kind, &nodes, !noheader),
         Verb::Export { nodes } => files::export(site, &nodes),
         Verb::Import { file, yes } => files::import(site, &file, yes),
         Verb::List(arguments) => list::run(site, &arguments),
+        Verb::Sensors(arguments) => power::sensors(site, &arguments),
         Verb::Set { nodes, all, yes, force, fields } => {
             if force {
                 super::say::warn("--force has no effect any more; leave it out");

@@ -183,7 +183,10 @@ impl Default for Ssh {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageMount {
     pub source: String,
+    /// As `source` when the file names none.
     pub dest: String,
+    /// Whether the file names `dest`.
+    pub dest_given: bool,
     pub readonly: bool,
     pub copy: bool,
 }

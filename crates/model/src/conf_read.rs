@@ -195,15 +195,16 @@ fn ssh(section: &mut Section<'_>) -> Result<Ssh, ConfError> {
 fn image_mounts(top: &mut Section<'_>) -> Result<Vec<ImageMount>, ConfError> {
     let resolv = || "/etc/resolv.conf".to_owned();
     if top.value("image mounts").is_none() {
-        return Ok(vec![ImageMount { source: resolv(), dest: resolv(), ..ImageMount::default() }]);
+        return Ok(vec![ImageMount { source: resolv(), dest: resolv(), dest_given: true, ..ImageMount::default() }]);
     }
     let mut mounts = Vec::new();
     for item in top.items("image mounts")? {
         let mut mount = Section::of(item, "image mounts")?;
         let source = mount.text("source")?;
+        let dest_given = mount.value("dest").is_some();
         let dest = text_or(&mut mount, "dest", source.clone())?;
         let (readonly, copy) = (mount.truth("readonly")?.unwrap_or(false), mount.truth("copy")?.unwrap_or(false));
-        mounts.push(ImageMount { source, dest, readonly, copy });
+        mounts.push(ImageMount { source, dest, dest_given, readonly, copy });
         top.absorb(mount);
     }
     Ok(mounts)

@@ -6,6 +6,7 @@
 pub mod change;
 pub mod conf;
 mod conf_read;
+pub mod conf_write;
 pub mod edit;
 pub mod error;
 pub mod fields;
@@ -16,6 +17,7 @@ pub mod merge;
 pub mod node;
 pub mod nodes;
 mod read;
+pub mod upgrade;
 pub mod yaml;
 
 pub use conf::Conf;
