@@ -66,7 +66,9 @@ pub(super) fn fresh(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Res
 pub(super) fn build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<Vec<String>, BuildError> {
     let files = Files::of(&shop.site, node, kind);
     let write = |error: io::Error| BuildError::Write { path: files.folder.clone(), error: Arc::new(error) };
-    DirBuilder::new().recursive(true).mode(0o750).create(&files.folder).map_err(write)?;
+    for folder in [&files.folder, &files.memory] {
+        DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(write)?;
+    }
     // One writer, also beside another process.
     let lock = File::options().create(true).append(true).open(&files.lock).map_err(write)?;
     lock.lock().map_err(write)?;
@@ -97,6 +99,7 @@ pub(super) fn build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Res
 /// The files of one archive.
 struct Files {
     folder: PathBuf,
+    memory: PathBuf,
     image: PathBuf,
     packed: PathBuf,
     record: PathBuf,
@@ -108,9 +111,11 @@ impl Files {
         let image = image(site, node, kind);
         let folder = site.conf.paths.built_overlays(&node.id);
         let packed = image.with_extension("img.gz");
-        let record = folder.join(format!(".{}.record", kind.stem()));
-        let lock = folder.join(format!(".{}.lock", kind.stem()));
-        Files { folder, image, packed, record, lock }
+        // Apart from the archives, whose folder is as stock leaves it.
+        let memory = site.conf.paths.wwprovisiondir.join(".overlays");
+        let record = memory.join(format!(".{}.{kind}.record", node.id));
+        let lock = memory.join(format!(".{}.{kind}.lock", node.id));
+        Files { folder, memory, image, packed, record, lock }
     }
 
     fn identity(&self) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Building overlays: collect -> render -> archive -> publish, when something that they are made of changed.
 //!
-//! A built overlay is an immutable file that is replaced by rename. Beside it lies a record (a file whose name begins
-//! with a dot) of what it was made from: that decides whether to build again. What comes out the same stays the same
+//! A built overlay is an immutable file that is replaced by rename. In `<wwprovisiondir>/.overlays` lies a record of
+//! what it was made from: that decides whether to build again. What comes out the same stays the same
 //! file, with its ETag and its times. Without a record, stock's rule holds: older than nodes.conf is stale.
 
 pub mod disk;
@@ -118,7 +118,7 @@ impl fmt::Debug for Works {
 pub fn fresh_overlay(cluster: &Cluster, node: &str, kind: OverlayKind) -> Result<PathBuf, BuildError> {
     let workshop = Workshop::of(cluster);
     let node = workshop.node(node)?;
-    let path = make::fresh(&workshop, &node, kind)?;
+    let asked = make::fresh(&workshop, &node, kind);
     // As in stock, who asks for one finds both; only the one that was asked for decides.
     let other = if kind == OverlayKind::System { OverlayKind::Runtime } else { OverlayKind::System };
     if !make::image(&workshop.site, &node, other).exists()
@@ -126,7 +126,7 @@ pub fn fresh_overlay(cluster: &Cluster, node: &str, kind: OverlayKind) -> Result
     {
         tracing::debug!("the {other} overlay of {} is not built: {error}", node.id);
     }
-    Ok(path)
+    asked
 }
 
 /// All that building needs, for one state of the cluster.

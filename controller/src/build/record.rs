@@ -1,4 +1,4 @@
-//! What is remembered of a built overlay beside it: what it was made from, and since when each rendered file is what
+//! What is remembered of a built overlay: what it was made from, and since when each rendered file is what
 //! it is. A text file whose name begins with a dot, readable by root only.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -174,3 +174,67 @@ fn piece(template: &Entry, script: &Script, file: &File, backup: bool) -> Piece 
     };
     Piece { entry: Entry { path, mode, mtime: 0, kind, ..template.clone() }, rendered: true, backup }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::tests::Bare;
+    use std::collections::BTreeMap;
+    use template::Nowhere;
+
+    fn file(path: &str, mode: u32, text: &str) -> Entry {
+        let kind = Kind::File(text.as_bytes().into());
+        Entry { path: path.into(), mode, uid: 0, gid: 0, mtime: 5, kind, xattrs: BTreeMap::new() }
+    }
+
+    fn run(overlays: &[(&str, Vec<Entry>)]) -> Outcome {
+        let node = Node { id: "n1".into(), ..Node::default() };
+        let job = Job {
+            world: Arc::new(World::new(model::Conf::default(), std::slice::from_ref(&node), "head".into())),
+            node: Arc::new(node),
+            source: Arc::new(Bare),
+            outside: Arc::new(Nowhere),
+            build_time: BuildTime::default(),
+        };
+        let overlays: Vec<Arc<Overlay>> = overlays
+            .iter()
+            .map(|(name, entries)| Arc::new(Overlay::new(name, &format!("/overlays/{name}"), entries.clone())))
+            .collect();
+        job.run(&overlays)
+    }
+
+    fn paths(outcome: &Outcome) -> Vec<String> {
+        outcome.tree.iter().map(|placed| String::from_utf8_lossy(&placed.entry.path).into_owned()).collect()
+    }
+
+    #[test]
+    fn a_relative_file_makes_its_folders() {
+        let outcome = run(&[("a", vec![file("etc/all.ww", 0o640, "{{file \"rel/y\"}}one{{file \"/deep/x\"}}two")])]);
+        assert_eq!(outcome.problems, []);
+        assert_eq!(paths(&outcome), ["deep", "deep/x", "etc", "etc/rel", "etc/rel/y"]);
+    }
+
+    #[test]
+    fn a_template_that_fails_stops_no_other_and_is_named_with_its_place() {
+        let outcome = run(&[(
+            "a",
+            vec![
+                file("bad.ww", 0o644, "x\n{{if}}"),
+                file("good.ww", 0o644, "{{.Id}}"),
+                file("run.ww", 0o644, "{{.Nope}}"),
+            ],
+        )]);
+        let said: Vec<String> = outcome.problems.iter().map(Problem::to_string).collect();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].starts_with("node n1: overlay a: /overlays/a/bad.ww:2:"), "{said:?}");
+        assert!(said[1].starts_with("node n1: overlay a: /overlays/a/run.ww:1:"), "{said:?}");
+        assert_eq!(paths(&outcome), ["good"]);
+    }
+
+    #[test]
+    fn what_was_read_is_noted_field_by_field() {
+        let outcome = run(&[("a", vec![file("t.ww", 0o644, "{{.ClusterName}}{{range .AllNodes}}{{.Root}}{{end}}")])]);
+        let lines: Vec<String> = outcome.reads.iter().map(Read::line).collect();
+        assert_eq!(lines, ["own ClusterName", "world Id", "world Root"]);
+    }
+}

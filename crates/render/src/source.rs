@@ -40,3 +40,38 @@ impl fmt::Debug for dyn Source + '_ {
         f.write_str("Source")
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::layer::NoImage;
+
+    /// A controller without any file.
+    pub(crate) struct Bare;
+
+    impl Source for Bare {
+        fn file(&self, _path: &str) -> Result<Option<Vec<u8>>, String> {
+            Ok(None)
+        }
+
+        fn image_file(&self, _image: &str, _path: &str) -> Result<Option<Vec<u8>>, String> {
+            Ok(None)
+        }
+
+        fn resolve(&self, path: &str) -> Result<String, String> {
+            Err(format!("{path}: nothing there"))
+        }
+
+        fn newest_kernel(&self, _image: &str) -> Option<String> {
+            None
+        }
+
+        fn image_links(&self, _image: &str) -> Box<dyn ImageLinks + '_> {
+            Box::new(NoImage)
+        }
+
+        fn state(&self, _read: &Read) -> [u8; 32] {
+            [0; 32]
+        }
+    }
+}

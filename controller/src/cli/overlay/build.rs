@@ -9,8 +9,8 @@ use anyhow::bail;
 use clap::Args;
 use model::Node;
 
-use super::warn;
 use crate::build::{BuildError, OverlayKind, Workshop};
+use crate::cli::say::warn;
 use crate::site::Site;
 
 #[derive(Debug, Args)]

@@ -10,8 +10,9 @@ use model::Node;
 use render::{Outcome, Problem};
 
 use super::build::{each, named, workshop};
-use super::{say, warn};
+use super::say;
 use crate::build::{OverlayKind, Workshop, trees};
+use crate::cli::say::warn;
 use crate::site::Site;
 
 #[derive(Debug, Args)]

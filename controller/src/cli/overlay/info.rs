@@ -7,8 +7,9 @@ use clap::Args;
 use render::template::Template;
 use render::template::ast::{self, ExprKind};
 
+use super::say;
 use super::tree::{existing, overlay};
-use super::{say, table};
+use crate::cli::table::plain;
 use crate::site::Site;
 
 #[derive(Debug, Args)]
@@ -40,7 +41,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
     if !docs.is_empty() {
         text.push('\n');
     }
-    text.push_str(&table(&["VARIABLE", "OPTION", "TYPE", "HELP"], &rows));
+    text.push_str(&plain(&["VARIABLE", "OPTION", "TYPE", "HELP"], &rows));
     say(text);
     Ok(())
 }

@@ -6,8 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use archive::{Entry, Kind};
 use clap::Args;
 
-use super::{say, table, warn};
+use super::say;
 use crate::build::trees::{self, Found};
+use crate::cli::say::warn;
+use crate::cli::table::plain;
 use crate::site::Site;
 
 #[derive(Debug, Args)]
@@ -63,7 +65,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
         (true, false) => &["PERM MODE", "UID", "GID", "OVERLAY", "FILE PATH", "SITE"],
         (false, _) => &["OVERLAY NAME", "FILES/DIRS", last],
     };
-    say(table(headings, &rows));
+    say(plain(headings, &rows));
     Ok(())
 }
 

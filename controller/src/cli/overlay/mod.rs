@@ -81,30 +81,3 @@ fn say(text: impl AsRef<[u8]>) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_ref()).and_then(|()| out.flush());
 }
-
-/// What is worth a word, to stderr.
-fn warn(text: impl std::fmt::Display) {
-    eprintln!("WARN   : {text}");
-}
-
-/// Rows below headings: columns left aligned, two blanks apart, a rule of dashes as long as each heading, a blank line.
-fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let widths: Vec<usize> = headings
-        .iter()
-        .enumerate()
-        .map(|(at, heading)| {
-            let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
-            cells.max().unwrap_or(0).max(heading.chars().count())
-        })
-        .collect();
-    let rules: Vec<String> = headings.iter().map(|heading| "-".repeat(heading.chars().count())).collect();
-    let titles: Vec<String> = headings.iter().map(|heading| (*heading).to_owned()).collect();
-    let mut text = String::new();
-    for row in [titles, rules].iter().chain(rows) {
-        let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect::<Vec<_>>();
-        text.push_str(padded.join("  ").trim_end());
-        text.push('\n');
-    }
-    text.push('\n');
-    text
-}

@@ -7,9 +7,10 @@ use clap::Args;
 use render::host::Output;
 
 use super::build::workshop;
+use super::say;
 use super::tree::{existing, overlay, place};
-use super::{say, warn};
 use crate::build::trees::Found;
+use crate::cli::say::warn;
 use crate::site::Site;
 
 #[derive(Debug, Args)]
