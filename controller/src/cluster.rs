@@ -84,9 +84,10 @@ struct Inner {
 impl Shared {
     /// The handle over the state that `site` and its nodes.conf give.
     pub fn new(site: Site) -> Shared {
+        let seen = Stamps::take(&site);
         let empty = Cluster { usable: false, ..Cluster::new(site.clone(), NodesConf::default(), 0, Arc::default()) };
         let shared = Shared(Arc::new(Inner {
-            stamps: ArcSwap::from_pointee(Stamps::take(&site)),
+            stamps: ArcSwap::from_pointee(seen.clone()),
             current: ArcSwap::from_pointee(empty),
             trouble: ArcSwapOption::empty(),
             reading: Mutex::new(()),
@@ -95,7 +96,7 @@ impl Shared {
             swapped: watch::Sender::new(0),
             status: Book::default(),
         }));
-        shared.read_nodes(site);
+        shared.read_nodes(site, seen);
         shared
     }
 
@@ -161,18 +162,19 @@ impl Shared {
 
     /// Reads both files. What cannot be understood leaves the snapshot as it is. The lock is the caller's.
     fn read(&self) {
-        let site = &self.current().site;
+        let current = self.current();
         // Before the files: one that changes while it is read is then read again at the next look.
-        self.0.stamps.store(Arc::new(Stamps::take(site)));
-        match Site::read(site.conf_path.clone()) {
-            Ok(site) => self.read_nodes(site),
-            Err(error) => self.keep_last_good(&error),
+        let seen = Stamps::take(&current.site);
+        match Site::read(current.site.conf_path.clone()) {
+            Ok(site) => self.read_nodes(site, seen),
+            Err(error) => self.keep_last_good(&error, seen),
         }
     }
 
-    fn read_nodes(&self, site: Site) {
+    /// `seen`: what the files were before they were read.
+    fn read_nodes(&self, site: Site, seen: Stamps) {
         // nodes.conf may lie elsewhere by the new configuration.
-        self.0.stamps.store(Arc::new(Stamps::take(&site)));
+        let stamps = Stamps { conf: seen.conf, nodes: Stamp::of(&site.conf.paths.nodes_conf()) };
         let nodes = if site.conf.paths.nodes_conf().exists() {
             store::nodes::load(&site)
         } else {
@@ -181,7 +183,7 @@ impl Shared {
         };
         let nodes = match nodes {
             Ok(nodes) => nodes,
-            Err(error) => return self.keep_last_good(&error),
+            Err(error) => return self.keep_last_good(&error, seen),
         };
         for warning in nodes.warnings() {
             tracing::warn!("nodes.conf: {warning}");
@@ -194,13 +196,16 @@ impl Shared {
         self.0.current.store(Arc::new(cluster));
         self.0.swapped.send_replace(generation);
         self.0.trouble.store(None);
+        // Last: until now everybody else finds the old state stale, and waits for this one.
+        self.0.stamps.store(Arc::new(stamps));
     }
 
-    fn keep_last_good(&self, error: &anyhow::Error) {
+    fn keep_last_good(&self, error: &anyhow::Error, seen: Stamps) {
         let text = format!("{error:#}");
         let state = if self.current().usable { "the last good state goes on serving" } else { "nodes get 503" };
         tracing::error!("{text}; {state}");
         self.0.trouble.store(Some(Arc::new(text)));
+        self.0.stamps.store(Arc::new(seen));
     }
 }
 

@@ -243,6 +243,60 @@ fn several_ranges_come_as_parts() {
     assert_eq!((reply.code, reply.text()), (206, want));
 }
 
+#[test]
+fn a_script_that_fails_is_noted_as_an_error() {
+    for (text, why) in [("{{ if }}\n", ":1:"), ("x\n{{ .Nowhere }}\n", ":2:"), ("{{ Include \"x\" }}", "Include")] {
+        let mut world = site();
+        world.put("etc/warewulf/ipxe/plain.ipxe", text);
+        world.start();
+        let reply = world.fetch("/ipxe/02:00:00:00:00:01");
+        assert_eq!(reply.code, 500);
+        assert!(reply.text().contains("plain.ipxe") && reply.text().contains(why), "{}", reply.text());
+        world.status_becomes("c001", "ipxe", "ERROR");
+    }
+}
+
+#[test]
+fn a_script_of_the_distribution_serves_where_the_site_has_none() {
+    let mut world = running();
+    std::fs::remove_file(world.path("etc/warewulf/ipxe/plain.ipxe")).unwrap();
+    assert_eq!(world.fetch("/ipxe/02:00:00:00:00:01").code, 404);
+    world.put("share/warewulf/ipxe/plain.ipxe", "theirs for {{ .Id }}\n");
+    assert_eq!(world.fetch("/ipxe/02:00:00:00:00:01").text(), "theirs for c001\n");
+    world.put("etc/warewulf/ipxe/plain.ipxe", "ours for {{ .Id }}\n");
+    assert_eq!(world.fetch("/ipxe/02:00:00:00:00:01").text(), "ours for c001\n");
+}
+
+/// What an overlay is made of is looked at by each request: the next one gets the new state, whole.
+#[test]
+fn a_changed_overlay_is_in_the_next_answer() {
+    let mut world = site();
+    let nodes = |list: &str| {
+        format!(
+            "nodes:\n  c001: {{runtime overlay: [{list}], network devices: {{default: {{hwaddr: 02:00:00:00:00:01}}}}}}\n"
+        )
+    };
+    world.put("etc/warewulf/nodes.conf", &nodes("live"));
+    world.put("var/overlays/live/rootfs/etc/live.conf", "live=1\n");
+    world.put("var/overlays/more/rootfs/etc/more.ww", "more for {{ .Id }}\n");
+    world.start();
+    let runtime = |world: &mut World| world.fetch("/runtime/02:00:00:00:00:01");
+    let first = runtime(&mut world);
+    assert!(first.code == 200 && first.text().contains("live=1\n"), "{}", first.code);
+    let tag = first.header("ETag").unwrap().to_string();
+    assert_eq!(world.ask("GET", "/runtime/02:00:00:00:00:01", &[("If-None-Match", &tag)]).code, 304);
+    world.put("var/overlays/live/rootfs/etc/live.conf", "live=2\n");
+    let second = world.ask("GET", "/runtime/02:00:00:00:00:01", &[("If-None-Match", &tag)]);
+    assert!(second.code == 200 && second.text().contains("live=2\n"), "{}", second.code);
+    world.put("etc/warewulf/nodes.conf", &nodes("more"));
+    let third = runtime(&mut world).text();
+    assert!(third.contains("more for c001\n") && !third.contains("live="));
+    // Touching nodes.conf changes no byte of the overlay, and so neither its tag.
+    let tag = runtime(&mut world).header("ETag").unwrap().to_string();
+    world.put("etc/warewulf/nodes.conf", &format!("# touched\n{}", nodes("more")));
+    assert_eq!(world.ask("GET", "/runtime/02:00:00:00:00:01", &[("If-None-Match", &tag)]).code, 304);
+}
+
 /// An image too large for the buffers of two sockets.
 fn large(world: &World, letter: &str) {
     world.put("new", &letter.repeat(64 << 20));
@@ -373,7 +427,9 @@ fn one_unknown_address_takes_exactly_one_node_however_many_ask_at_once() {
     let mut world = running();
     let mut nodes = String::from("nodes:\n");
     for n in 0..10 {
-        nodes.push_str(&format!("  d{n:02}: {{discoverable: true, network devices: {{default: {{device: eth0}}}}}}\n"));
+        nodes.push_str(&format!(
+            "  d{n:02}: {{discoverable: true, ipxe template: plain, network devices: {{default: {{device: eth0}}}}}}\n"
+        ));
     }
     for round in 0..100 {
         world.put("etc/warewulf/nodes.conf", &nodes);
@@ -390,9 +446,9 @@ fn one_unknown_address_takes_exactly_one_node_however_many_ask_at_once() {
                 })
             })
             .collect();
-        for asked in asking {
-            assert!(asked.join().unwrap().code > 0);
-        }
+        let mut told: Vec<_> =
+            asking.into_iter().enumerate().map(|(n, asked)| (n % 4, asked.join().unwrap())).collect();
+        told.sort_by_key(|(n, _)| *n);
         let text = std::fs::read_to_string(world.path("etc/warewulf/nodes.conf")).unwrap();
         let conf = model::NodesConf::parse(&text).unwrap();
         let mut taken: Vec<_> = conf
@@ -408,6 +464,9 @@ fn one_unknown_address_takes_exactly_one_node_however_many_ask_at_once() {
         let macs: Vec<_> = taken.iter().map(|(mac, _)| mac.clone()).collect();
         let want: Vec<_> = (0..4).map(|n| format!("02:00:00:00:{round:02}:{n:02}")).collect();
         assert_eq!(macs, want, "round {round}");
+        for ((n, reply), (_, name)) in told.iter().zip(taken.iter().flat_map(|one| [one, one])) {
+            assert_eq!(reply.text(), format!("#!ipxe\necho {name}\n"), "round {round}: machine {n} is told its node");
+        }
         let mut names: Vec<_> = taken.iter().map(|(_, name)| name.as_str()).collect();
         names.sort();
         assert_eq!(names, ["d00", "d01", "d02", "d03"], "round {round}: the first four, in order");

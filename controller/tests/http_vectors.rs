@@ -176,6 +176,10 @@ fn compare(world: &World, asked: &Value, reply: &Reply, want: &Value) -> Vec<Str
         let fits = match value {
             "@PRESENT@" => got.is_some(),
             "@LEN@" => got.is_some() && !reply.cut,
+            // How long a packed file is depends on who packed it.
+            value if want["body_broken"] == "gzip" && name == "Content-Range" => {
+                got.as_deref().map(|got| got.split('/').next()) == Some(value.split('/').next())
+            }
             value => got.as_deref() == Some(value),
         };
         if !fits {

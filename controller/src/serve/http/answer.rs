@@ -214,7 +214,8 @@ fn files(head: &Head, cluster: &Cluster, ask: &Files, caller: &Caller) -> Reply 
         return refused(&refusal);
     }
     let root = &cluster.site.conf.paths.wwfilesdir;
-    let path = Path::new(&ask.path);
+    // A file with a slash behind it is still found, and sent to its name.
+    let path = Path::new(ask.path.trim_end_matches('/'));
     match inside::open(root, path) {
         _ if ask.render => refused(&Refusal::NoFile),
         Ok(_) if ask.path.ends_with('/') => {
