@@ -8,6 +8,7 @@
 pub mod build;
 pub mod copy;
 pub mod excludes;
+pub mod import;
 pub mod inside;
 pub mod kernels;
 pub mod pack;
