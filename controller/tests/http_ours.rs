@@ -163,6 +163,18 @@ fn index_html_is_a_file_like_any_other() {
 }
 
 #[test]
+fn head_of_a_rendered_file_says_its_length() {
+    let mut world = site();
+    world.put("var/files/t.ww", "for {{ .Id }} of {{ len .AllNodes }}\n");
+    world.start();
+    let path = "/files/t?wwid=02:00:00:00:00:01&render";
+    assert_eq!(world.fetch(path).text(), "for c001 of 4\n");
+    let reply = world.ask("HEAD", path, &[]);
+    assert_eq!((reply.code, reply.header("Content-Length")), (200, Some("14")));
+    assert_eq!(line(&mut world, "c001"), was("", "", false), "files leave no trace");
+}
+
+#[test]
 fn a_broken_nodes_conf_leaves_the_last_good_one_serving_and_is_told() {
     let mut world = running();
     world.put("etc/warewulf/nodes.conf", "nodes:\n  c001:\n    network devices\n      x: [\n");

@@ -21,10 +21,6 @@ use sha2::{Digest, Sha256};
 
 use daemon::{Reply, Way, World, in_namespace};
 
-/// Cases of which the daemon can do nothing yet, by the beginning of topic, scenario and case.
-const NOT_YET: &[(&str, &str, &str)] =
-    &[("12-files", "rendered files", ""), ("12-files", "files by the neighbour table", "rendered")];
-
 /// Cases whose watched state is left over from a case marked `stock_bug` just before, without being marked themselves.
 const AFTER_A_BUG: &[(&str, &str, &str)] = &[("07-image", "image", "an unknown node")];
 
@@ -69,7 +65,7 @@ fn run_topic(topic: &str) {
             let name = case["name"].as_str().unwrap();
             let differences = run_case(&mut world, case);
             let listed = |(t, s, c): &(&str, &str, &str)| *t == topic && *s == scene && name.starts_with(c);
-            if case["stock_bug"].is_string() || NOT_YET.iter().chain(AFTER_A_BUG).any(listed) {
+            if case["stock_bug"].is_string() || AFTER_A_BUG.iter().any(listed) {
                 continue;
             }
             compared += 1;

@@ -41,6 +41,8 @@ async fn daemon(site: Site) -> anyhow::Result<()> {
     servers.spawn(serve::dhcp::run(serve::dhcp::bind(conf)?, shared.clone(), shutdown.clone()));
     servers.spawn(serve::tftp::run(serve::tftp::bind(conf)?, shared.clone(), shutdown.clone()));
     servers.spawn(serve::ra::run(serve::ra::bind(conf)?, shared.clone(), shutdown.clone()));
+    // Every socket is open: who waits for the unit may go on.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!("serving HTTP on port {port}, {} nodes", shared.current().merged.len());
     loop {
         tokio::select! {
@@ -56,6 +58,7 @@ async fn daemon(site: Site) -> anyhow::Result<()> {
         }
     }
     tracing::info!("stopping");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     trigger.pull();
     drain(servers, &shutdown).await;
     Ok(())

@@ -6,6 +6,7 @@
 mod answer;
 mod connection;
 mod discover;
+mod files;
 mod head;
 mod inside;
 mod reply;

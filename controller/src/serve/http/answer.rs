@@ -5,19 +5,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use boot::http::loader::{self, Loader};
-use boot::http::{
-    Answer, Caller, Compress, Decision, Files, OverlayKind, Refusal, Stage, StageAsk, Target, decide, target,
-};
+use boot::http::{Answer, Caller, Compress, Decision, OverlayKind, Refusal, Stage, StageAsk, Target, decide, target};
 use model::Node;
 
 use crate::build;
 use crate::cluster::{Cluster, Shared};
 use crate::image::kernels::{self, KernelError};
-use crate::serve::http::discover;
 use crate::serve::http::head::{Head, Method};
 use crate::serve::http::inside::{self, Missing};
 use crate::serve::http::reply::{self, Reply};
 use crate::serve::http::script::{self, Audience};
+use crate::serve::http::{discover, files};
 use crate::serve::neighbour;
 
 /// A reply, and what the status book is to learn once it went out.
@@ -61,8 +59,7 @@ pub async fn answer(head: &Head, peer: SocketAddr, tls: bool, shared: &Shared) -
         }
         Ok(Target::Files(ask)) => {
             let caller = caller(ask.wwid.clone(), peer, tls).await;
-            let cluster = shared.fresh().await;
-            plain(files(head, &cluster, &ask, &caller))
+            plain(files::answer(head.clone(), shared.fresh().await, ask, caller).await)
         }
         Ok(Target::Stage(ask)) => stage(head, ask, peer, tls, shared).await,
     }
@@ -208,27 +205,6 @@ fn from_image(root: &Path, relative: &Path, compress: &Compress) -> Fetched {
     Ok((Material::File(file), base_name(relative)))
 }
 
-fn files(head: &Head, cluster: &Cluster, ask: &Files, caller: &Caller) -> Reply {
-    if let Err(refusal) = decide::files(ask, caller, &cluster.site.conf, cluster.known()) {
-        tracing::info!("files for {:?}: {refusal}", caller.wwid.as_deref().unwrap_or("nobody"));
-        return refused(&refusal);
-    }
-    let root = &cluster.site.conf.paths.wwfilesdir;
-    // A file with a slash behind it is still found, and sent to its name.
-    let path = Path::new(ask.path.trim_end_matches('/'));
-    match inside::open(root, path) {
-        _ if ask.render => refused(&Refusal::NoFile),
-        Ok(_) if ask.path.ends_with('/') => {
-            let query = ask.query.as_deref().map_or_else(String::new, |query| format!("?{query}"));
-            Reply::redirect(301, format!("../{}{query}", base_name(path)))
-        }
-        Ok(file) => Reply::file(head, file, reply::kind(&base_name(path)))
-            .unwrap_or_else(|error| refused(&Refusal::Broken(error.to_string()))),
-        Err(Missing::Other(error)) => refused(&Refusal::Broken(error.to_string())),
-        Err(_) => refused(&Refusal::NoFile),
-    }
-}
-
 /// A boot loader for firmware that asks by HTTP: those that TFTP serves, by the same names, and no others.
 fn boot_file(head: &Head, cluster: &Cluster, name: &str) -> Reply {
     let places = boot::tftp::ipxe_program(name, &cluster.site.conf);
@@ -248,7 +224,7 @@ async fn caller(named: Option<String>, peer: SocketAddr, tls: bool) -> Caller {
 }
 
 /// The reply to a refusal.
-fn refused(refusal: &Refusal) -> Reply {
+pub fn refused(refusal: &Refusal) -> Reply {
     let mut reply = match refusal {
         // As if there were no such thing, byte for byte: some clients take any body for the file.
         Refusal::UnknownCompression(_) | Refusal::NotCompressed => Reply::empty(refusal.code()),
@@ -272,7 +248,8 @@ fn with_gz(path: &Path) -> PathBuf {
     path.into()
 }
 
-fn base_name(path: &Path) -> String {
+/// The last part of a path, as status and types want it.
+pub fn base_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 

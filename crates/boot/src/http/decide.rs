@@ -180,7 +180,10 @@ pub fn files<'a>(ask: &Files, caller: &Caller, conf: &Conf, nodes: Nodes<'a>) ->
             return Err(Refusal::FilesWrongKey);
         }
     }
-    Ok(node)
+    match &ask.render {
+        Some(name) if !name.is_empty() && *name != node.id => Err(Refusal::FilesForAnother(name.clone())),
+        _ => Ok(node),
+    }
 }
 
 fn image_of(node: &Node) -> Result<&str, Refusal> {

@@ -69,6 +69,8 @@ pub enum Refusal {
     FilesNoKey,
     #[error("files: wrong asset key")]
     FilesWrongKey,
+    #[error("files: render={0} is not the node that asks")]
+    FilesForAnother(String),
     #[error("there is no such file")]
     NoFile,
     #[error("{0}")]
@@ -80,8 +82,8 @@ impl Refusal {
     pub fn code(&self) -> u16 {
         use Refusal::*;
         match self {
-            BadTarget | BadStage | NoWwid | UnknownNode(_) | NoImageName | UnsafeName(_) | NoKernel(_)
-            | NoInitramfs(_) => 400,
+            BadTarget | BadStage | FilesForAnother(_) | NoWwid | UnknownNode(_) | NoImageName | UnsafeName(_)
+            | NoKernel(_) | NoInitramfs(_) => 400,
             HighPort(_) | WrongAssetKey | FilesNoNode | FilesUnknownNode | FilesNoKey => 401,
             NeedsTls | FilesHighPort(_) | FilesWrongKey => 403,
             Nowhere

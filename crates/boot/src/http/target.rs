@@ -75,8 +75,8 @@ pub struct Files {
     pub path: String,
     pub wwid: Option<String>,
     pub asset_key: String,
-    /// Whether `?render` was there.
-    pub render: bool,
+    /// `?render`, or `?render=NODE`: as a template, for the node that asks.
+    pub render: Option<String>,
     /// The query as it was sent, for a redirect.
     pub query: Option<String>,
 }
@@ -126,7 +126,7 @@ pub fn read(target: &str) -> Result<Target, Refusal> {
             path: unescape(rest, false).unwrap_or_default(),
             wwid: asked.wwid(),
             asset_key: asked.first("assetkey"),
-            render: asked.has("render"),
+            render: asked.get("render").map(String::from),
             query: query.map(String::from),
         })),
         ("boot", Some(rest)) if !rest.is_empty() => Ok(Target::BootFile(unescape(rest, false).unwrap_or_default())),
@@ -231,10 +231,6 @@ impl Query {
 
     fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
     }
 
     fn first(&self, name: &str) -> String {
@@ -373,7 +369,7 @@ mod tests {
                 path: "../sp ace".into(),
                 wwid: Some("a".into()),
                 asset_key: "k".into(),
-                render: true,
+                render: Some(String::new()),
                 query: Some("wwid=A&assetkey=k&render".into()),
             }))
         );

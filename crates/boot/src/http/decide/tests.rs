@@ -212,6 +212,9 @@ fn files_have_their_own_order_and_codes() {
     assert_eq!(ask(&site, "/files/a?wwid=02:00:00:00:00:02", 2000), Err(401));
     assert_eq!(ask(&site, "/files/a?wwid=02:00:00:00:00:02&assetkey=x", 2000), Err(403));
     assert_eq!(ask(&site, "/files/a?wwid=02:00:00:00:00:02&assetkey=K", 2000), Ok("c2".into()));
+    assert_eq!(ask(&site, "/files/a?wwid=02:00:00:00:00:01&render", 2000), Ok("c1".into()));
+    assert_eq!(ask(&site, "/files/a?wwid=02:00:00:00:00:01&render=c1", 2000), Ok("c1".into()));
+    assert_eq!(ask(&site, "/files/a?wwid=02:00:00:00:00:01&render=c2", 2000), Err(400));
     site.conf.warewulf.secure_files = true;
     assert_eq!(ask(&site, "/files/a?wwid=02:00:00:00:00:02&assetkey=x", 1024), Err(403));
     assert_eq!(ask(&site, "/files/a?wwid=02:00:00:00:00:ff", 1024), Err(401));
