@@ -3,6 +3,8 @@
 //! What is to be done is worked out and shown first, on a copy; after the word of the user it is done again under the
 //! lock, on the file as it then is.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, bail};
 use model::change::{Change, summary};
 use model::flags::{self, Given, Verb};
@@ -81,7 +83,7 @@ type Pairs = Vec<(String, Node, Node)>;
 pub fn add(site: &Site, kind: Kind, words: &[String], given: &Given) -> anyhow::Result<()> {
     let change = flags::change(given, Verb::Add)?;
     let mut names = kind.names(words);
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
     if names.is_empty() {
         say::warn(format_args!("{} means no {} at all; nothing was added", words.join(" "), kind.word()));
@@ -205,11 +207,9 @@ fn carry_out(
 }
 
 fn worked_out(kind: Kind, conf: &NodesConf, names: &[String], change: &Change) -> anyhow::Result<Pairs> {
-    let mut pairs: Pairs = Vec::new();
+    let (mut pairs, mut seen) = (Pairs::new(), BTreeSet::new());
     for name in names {
-        let Some(before) = kind.entry(conf, name).filter(|_| pairs.iter().all(|(known, ..)| known != name)) else {
-            continue;
-        };
+        let Some(before) = kind.entry(conf, name).filter(|_| seen.insert(name)) else { continue };
         let mut after = before.clone();
         change.apply(&mut after).with_context(|| format!("{} {name}", kind.word()))?;
         pairs.push((name.clone(), before, after));

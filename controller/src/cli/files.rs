@@ -1,5 +1,6 @@
 //! Entries as a file: `node export`, `node import`, and `edit` of nodes and profiles.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -16,7 +17,7 @@ use crate::store::nodes;
 /// Prints merged nodes as YAML.
 pub fn export(site: &Site, words: &[String]) -> anyhow::Result<()> {
     let conf = nodes::load(site)?;
-    let wanted = hostlist::expand(words);
+    let wanted: BTreeSet<String> = hostlist::expand(words).into_iter().collect();
     let shown = conf.all_merged().into_iter().filter(|node| words.is_empty() || wanted.contains(&node.id));
     let doc = Doc::named(shown.map(|node| (node.id.clone(), node_doc(&node))));
     say::answer(&yaml(&doc, 2, 0))
@@ -53,8 +54,8 @@ pub fn import(site: &Site, file: &Path, yes: bool) -> anyhow::Result<()> {
 /// Lets an editor change entries; those that it takes out are deleted, those that it adds are added.
 pub fn edit(site: &Site, kind: Kind, words: &[String], header: bool) -> anyhow::Result<()> {
     let conf = nodes::load(site)?;
-    let wanted = kind.names(words);
-    let shown = picked(&conf, kind, |name| words.is_empty() || wanted.iter().any(|wanted| wanted == name));
+    let wanted: BTreeSet<String> = kind.names(words).into_iter().collect();
+    let shown = picked(&conf, kind, |name| words.is_empty() || wanted.contains(name));
     let before = text_of(&shown, kind);
     let folder = tempfile::tempdir().context("make a folder to edit in")?;
     let file = folder.path().join("entries.yaml");

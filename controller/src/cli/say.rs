@@ -1,6 +1,6 @@
 //! The two streams: stdout is for answers and questions, stderr for warnings, in the form that scripts know.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::Command;
 
 use crate::site::Site;
@@ -36,7 +36,9 @@ pub fn ask(question: &str) -> anyhow::Result<bool> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
     // An answer that was typed ends its line itself; one that came from a file does not show.
-    answer("\n")?;
+    if !io::stdin().is_terminal() {
+        answer("\n")?;
+    }
     Ok(matches!(line.trim_end_matches(['\n', '\r']), "y" | "yes"))
 }
 

@@ -140,8 +140,10 @@ impl Change {
 fn step(edit: &Edit, node: &mut Node) -> Result<(), Refusal> {
     let profile = &mut node.profile;
     match edit {
+        // Nothing to say makes no place to say it in.
+        Edit::Set { place, key, value } if !value.is_set() => clear(place, key, node),
         Edit::Set { place, key, value } => {
-            if key.starts_with("ipmi.") && value.is_set() {
+            if key.starts_with("ipmi.") {
                 profile.ipmi.given = true;
             }
             set(place, key, value, node);
@@ -262,14 +264,18 @@ fn remove(place: &Place, profile: &mut Profile) -> Option<Refusal> {
 /// `pairs`: name, what it was, what it is. Empty when nothing is different.
 pub fn summary(pairs: &[(String, Node, Node)]) -> String {
     let mut blocks: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
     for (name, before, after) in pairs {
         let lines = differences(&fields::node_leaves(before), &fields::node_leaves(after));
         if lines.is_empty() {
             continue;
         }
-        match blocks.iter_mut().find(|(known, _)| *known == lines) {
+        match known.get(&lines).and_then(|at| blocks.get_mut(*at)) {
             Some((_, names)) => names.push(name),
-            None => blocks.push((lines, vec![name])),
+            None => {
+                known.insert(lines.clone(), blocks.len());
+                blocks.push((lines, vec![name]));
+            }
         }
     }
     blocks.iter().map(|(lines, names)| format!("{}:\n{lines}", hostlist::fold(names))).collect()

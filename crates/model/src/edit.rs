@@ -5,6 +5,8 @@
 //! and compared before anybody gets it; if the text cannot be edited that way, the fixed form is the fall-back, and the
 //! caller is told.
 
+use std::collections::BTreeMap;
+
 use crate::error::ConfError;
 use crate::nodes::NodesConf;
 use crate::yaml::{self, Body, Doc, Entry, Tree};
@@ -107,11 +109,13 @@ impl Patch<'_> {
     /// Makes the entries of a block say `after`. Answers how many entries it then has.
     fn map(&mut self, entries: &[Entry], before: &Doc, after: &[(String, Doc)], level: usize) -> usize {
         let own: Vec<&Entry> = entries.iter().filter(|entry| !entry.merged).collect();
-        let wanted = |key: &str| after.iter().find(|(name, _)| name == key).map(|(_, doc)| doc);
+        let there: BTreeMap<&str, &Entry> = own.iter().map(|entry| (entry.key.as_str(), *entry)).collect();
+        let wanted: BTreeMap<&str, &Doc> = after.iter().map(|(key, doc)| (key.as_str(), doc)).collect();
+        let before = by_key(before);
         let indent = own.first().map_or(level * 2, |entry| entry.pos.column - 1);
         let mut left = 0;
         for (index, entry) in own.iter().enumerate() {
-            let (was, is) = (before.at(&entry.key), wanted(&entry.key));
+            let (was, is) = (before.get(entry.key.as_str()).copied(), wanted.get(entry.key.as_str()).copied());
             left += usize::from(is.is_some() || was.is_none());
             if was == is {
                 continue;
@@ -125,24 +129,27 @@ impl Patch<'_> {
                 None => self.remove(entry, index == 0),
             }
         }
-        for (index, (key, doc)) in after.iter().enumerate() {
+        // The entry that precedes a new one in the fixed order, of those that are there.
+        let mut nearest: Option<&Entry> = None;
+        for (key, doc) in after {
+            if let Some(entry) = there.get(key.as_str()) {
+                nearest = Some(entry);
+                continue;
+            }
             // The two sections of the file itself are always written, as stock does.
-            let there = level > 0 && before.at(key) == Some(doc);
-            if there || own.iter().any(|entry| entry.key == *key) {
+            if level > 0 && before.get(key.as_str()).copied() == Some(doc) {
                 continue;
             }
             left += 1;
-            let place = self.place(&own, after.get(..index).unwrap_or_default());
+            let place = self.place(&own, nearest);
             self.insert(place, shifted(&[(key.clone(), doc.clone())], indent));
         }
         left
     }
 
-    /// Behind which line a new entry stands: after the one that precedes it in the fixed order.
-    fn place(&self, own: &[&Entry], earlier: &[(String, Doc)]) -> usize {
-        let precedes = |entry: &&&Entry| earlier.iter().any(|(key, _)| *key == entry.key);
-        let nearest = earlier.iter().rev().find_map(|(key, _)| own.iter().find(|entry| entry.key == *key));
-        if let Some(entry) = nearest.or_else(|| own.iter().rev().find(precedes)) {
+    /// Behind which line a new entry stands.
+    fn place(&self, own: &[&Entry], nearest: Option<&Entry>) -> usize {
+        if let Some(entry) = nearest {
             return self.last_line(entry);
         }
         let Some(first) = own.first() else { return self.lines.len() };
@@ -261,6 +268,13 @@ impl Patch<'_> {
         }
         out.extend(self.lines.get(at..).unwrap_or_default().iter().map(String::as_str));
         out
+    }
+}
+
+fn by_key(doc: &Doc) -> BTreeMap<&str, &Doc> {
+    match doc {
+        Doc::Map(entries) => entries.iter().map(|(key, doc)| (key.as_str(), doc)).collect(),
+        _ => BTreeMap::new(),
     }
 }
 

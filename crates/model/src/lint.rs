@@ -1,17 +1,21 @@
 //! What is allowed and probably wrong: addresses that two nodes have, static addresses inside the range of leases.
 //! Never an error: sites live with such files, and a minor release must not stop them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::conf::Conf;
 use crate::node::{Node, mac};
+
+/// How many owners of one address are named.
+const SHOWN: usize = 4;
 
 /// One line for each address (hardware, network, BMC) that several devices have, where a node of `about` is among them;
 /// and for each of their addresses inside the DHCP range.
 pub fn doubles(conf: &Conf, nodes: &[Node], about: &[String]) -> Vec<String> {
     let mut owners: BTreeMap<(&str, String), Vec<String>> = BTreeMap::new();
     let mut lines = Vec::new();
+    let about: BTreeSet<&str> = about.iter().map(String::as_str).collect();
     for node in nodes {
         for (name, device) in &node.profile.network_devices {
             let owner = || format!("{}/{name}", node.id);
@@ -20,7 +24,7 @@ pub fn doubles(conf: &Conf, nodes: &[Node], about: &[String]) -> Vec<String> {
             }
             for ip in [device.ipaddr, device.ipaddr6].into_iter().flatten().filter(|ip| !ip.is_unspecified()) {
                 owners.entry(("address", ip.to_string())).or_default().push(owner());
-                if about.contains(&node.id) && leased(conf, ip) {
+                if about.contains(node.id.as_str()) && leased(conf, ip) {
                     lines.push(format!("{}: {ip} is inside the DHCP range of warewulf.conf", owner()));
                 }
             }
@@ -30,12 +34,18 @@ pub fn doubles(conf: &Conf, nodes: &[Node], about: &[String]) -> Vec<String> {
         }
     }
     for ((what, value), owners) in owners.iter().filter(|(_, owners)| owners.len() > 1) {
-        let node_of = |owner: &String| owner.rsplit_once('/').map_or(String::new(), |(node, _)| node.to_owned());
-        if owners.iter().any(|owner| about.contains(&node_of(owner))) {
-            lines.push(format!("{what} {value} is that of {}", owners.join(" and ")));
+        if owners.iter().any(|owner| about.contains(node_of(owner))) {
+            let more = owners.len().saturating_sub(SHOWN);
+            let mut names = owners.iter().take(SHOWN).cloned().collect::<Vec<_>>();
+            names.extend((more > 0).then(|| format!("{more} more")));
+            lines.push(format!("{what} {value} is that of {}", names.join(" and ")));
         }
     }
     lines
+}
+
+fn node_of(owner: &str) -> &str {
+    owner.rsplit_once('/').map_or("", |(node, _)| node)
 }
 
 fn leased(conf: &Conf, ip: IpAddr) -> bool {

@@ -1,5 +1,6 @@
 //! `wwctl node list`: tables and documents over the merged nodes.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use clap::Args;
@@ -42,7 +43,7 @@ pub struct Arguments {
 /// Prints one form: JSON before YAML before all before ipmi before net before long.
 pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
     let conf = nodes::load(site)?;
-    let wanted = hostlist::expand(&arguments.nodes);
+    let wanted: BTreeSet<String> = hostlist::expand(&arguments.nodes).into_iter().collect();
     let named = |id: &String| arguments.nodes.is_empty() || wanted.contains(id);
     let all: Vec<Explained> = conf.nodes.keys().filter(|id| named(id)).filter_map(|id| conf.explained(id)).collect();
     for explained in &all {

@@ -1,5 +1,6 @@
 //! `wwctl node status`: asks the daemon what it gave each node, and when it saw it.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -122,11 +123,11 @@ struct Look {
 }
 
 fn table(document: &Document, arguments: &Arguments, look: &Look) -> String {
-    let wanted = hostlist::expand(&arguments.nodes);
+    let wanted: BTreeSet<String> = hostlist::expand(&arguments.nodes).into_iter().collect();
     let mut rows: Vec<(&String, &Seen)> = document
         .nodes
         .iter()
-        .filter(|(name, _)| arguments.nodes.is_empty() || wanted.contains(name))
+        .filter(|(name, _)| arguments.nodes.is_empty() || wanted.contains(*name))
         .filter(|(_, seen)| !arguments.unknown || seen.last_seen == 0)
         .filter(|(_, seen)| arguments.time == 0 || long_unseen(seen, arguments.time, look.now))
         .collect();
