@@ -369,3 +369,33 @@ fn no_acknowledged_lease_is_lost_however_the_controller_is_killed() {
     }
     assert!(held.len() > 20, "{} leases", held.len());
 }
+
+#[test]
+fn while_nodes_conf_was_never_readable_nobody_is_taken_for_a_stranger() {
+    let Some(mut net) = net(&["dhclient"]) else { return };
+    net.nodes("nodes: [\n");
+    net.daemon();
+    let socket = net.client("c", "c0");
+    socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    socket.send_to(&asked(1, [0x52, 0x54, 0, 0x10, 0, 1], &[]), everybody()).unwrap();
+    assert!(socket.recv_from(&mut [0; 1500]).is_err());
+    assert!(net.log().contains("52:54:00:10:00:01 gets no answer: nodes.conf cannot be read"), "{}", net.log());
+    drop(socket);
+    net.nodes(NODES);
+    assert!(net.dhclient(NODE, None).starts_with("10.10.0.11 "));
+}
+
+#[test]
+fn another_mode_holds_without_a_restart() {
+    let Some(mut net) = net(&["dhclient"]) else { return };
+    net.conf(&INTERNAL.replace("internal", "external"), "external");
+    net.daemon();
+    let theirs = net.socket("s", Ipv4Addr::UNSPECIFIED, 67);
+    drop(theirs);
+    net.conf(INTERNAL, "external");
+    net.until("the port is opened", |net| net.log().contains("dhcp: serving on v0"));
+    assert!(net.dhclient(NODE, None).starts_with("10.10.0.11 "));
+    net.conf(&INTERNAL.replace("internal", "external"), "external");
+    // socket() waits until the port is free.
+    let _theirs = net.socket("s", Ipv4Addr::UNSPECIFIED, 67);
+}

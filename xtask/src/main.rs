@@ -18,6 +18,8 @@ usage: cargo xtask RECIPE
   test         everything that must hold, from formatting to machines that boot
   dist         the release as it is installed, in target/dist
   bench boot   seconds from power-on to the boot script, with and without what spares the waits
+  bench dhcp   leases a second, durable, by a daemon on one processor
+  bench tftp   64 MB by TFTP, beside dnsmasq's server
 
 options of dist, demo and test:
   --agent-by rustup|debian   where the static agent's standard library comes from (default: rustup if it can)
@@ -43,6 +45,8 @@ fn run(words: &[String]) -> anyhow::Result<ExitCode> {
         ["test"] => suite::run(&place, route),
         ["demo", rest @ ..] => lab::run(&place, route, "demo", rest),
         ["bench", "boot", rest @ ..] => lab::run(&place, route, "bench-boot", rest),
+        ["bench", "dhcp"] => lab::run(&place, route, "bench-dhcp", &[]),
+        ["bench", "tftp"] => lab::run(&place, route, "bench-tftp", &[]),
         _ => {
             eprint!("{USAGE}");
             Ok(ExitCode::FAILURE)

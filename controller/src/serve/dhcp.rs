@@ -17,6 +17,7 @@ use model::Conf;
 use model::conf::DhcpMode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use wire::dhcp::Question;
 use wire::frame::ArpSender;
 
@@ -351,7 +352,7 @@ impl Desk {
             Decision::Probe(lease) => {
                 let address = lease.address;
                 self.leases.put(lease);
-                let is_new = self.probes.begin(address, incoming, question.clone());
+                let is_new = self.probes.begin(address, incoming, question.clone(), Instant::now());
                 match door.frames.as_ref().filter(|_| is_new).map(|frames| frames.probe(address)) {
                     Some(Err(error)) => tracing::warn!("dhcp: {line}: {error}"),
                     Some(Ok(())) => tracing::debug!("dhcp: {line}"),
@@ -382,13 +383,13 @@ impl Desk {
 
     /// Nobody has answered in time.
     fn probes_due(&mut self, sockets: &Sockets, cluster: &Cluster, out: &mut Outbox) {
-        for (interface, address) in self.probes.repeats() {
+        for (interface, address) in self.probes.repeats(Instant::now()) {
             let door = sockets.doors.iter().find(|door| door.link.index == interface);
             if let Some(Err(error)) = door.and_then(|door| door.frames.as_ref()).map(|frames| frames.probe(address)) {
                 tracing::warn!("dhcp: ARP for {address}: {error}");
             }
         }
-        for (address, incoming, question) in self.probes.silent() {
+        for (address, incoming, question) in self.probes.silent(Instant::now()) {
             self.answer(sockets, cluster, incoming, &question, Some(address), out);
         }
     }
@@ -412,7 +413,7 @@ impl Desk {
 
     async fn write(&mut self, leases: Vec<Lease>) -> io::Result<()> {
         let Some(mut file) = self.file.take() else { return Err(io::Error::other("the lease file is not open")) };
-        let entries = self.leases.iter().count();
+        let entries = self.leases.count();
         let snapshot = file.is_long(entries).then(|| self.leases.clone());
         let (file, written) = tokio::task::spawn_blocking(move || {
             let written = file.append(&leases);

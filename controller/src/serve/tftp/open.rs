@@ -15,10 +15,18 @@ use wire::tftp::{Mode, netascii};
 /// Texts for netascii are turned in memory; what is longer is no text.
 const LONGEST_TEXT: u64 = 16 << 20;
 
+/// Bytes that are read ahead: one call for some forty blocks.
+const AHEAD: u64 = 64 << 10;
+
 /// A file that is being sent. Held open: a replacement changes nothing for who reads it already.
 #[derive(Debug)]
 pub enum Source {
-    File { file: File, size: u64 },
+    File {
+        file: File,
+        size: u64,
+        /// What was read ahead, and from where.
+        ahead: (u64, Vec<u8>),
+    },
     Text(Vec<u8>),
 }
 
@@ -69,21 +77,33 @@ impl Source {
         }
     }
 
-    /// Fills `into` from `offset`.
+    /// The `length` bytes from `offset`.
     ///
     /// # Errors
     /// When there is less: somebody cut the file while it was being sent.
-    pub fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+    pub fn read_at(&mut self, offset: u64, length: u16) -> io::Result<&[u8]> {
+        let length = usize::from(length);
         match self {
-            Source::File { file, .. } => file.read_exact_at(into, offset),
-            Source::Text(text) => {
-                let start = usize::try_from(offset).map_err(io::Error::other)?;
-                let part = text.get(start..).and_then(|rest| rest.get(..into.len()));
-                into.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
-                Ok(())
+            Source::File { file, size, ahead: (start, bytes) } => {
+                if offset < *start || offset + length as u64 > *start + bytes.len() as u64 {
+                    let wanted = AHEAD.min(size.saturating_sub(offset)).max(length as u64);
+                    bytes.resize(usize::try_from(wanted).map_err(io::Error::other)?, 0);
+                    *start = offset;
+                    if let Err(error) = file.read_exact_at(bytes, offset) {
+                        bytes.clear();
+                        return Err(error);
+                    }
+                }
+                part(bytes, offset - *start, length)
             }
+            Source::Text(text) => part(text, offset, length),
         }
     }
+}
+
+fn part(bytes: &[u8], from: u64, length: usize) -> io::Result<&[u8]> {
+    let from = usize::try_from(from).map_err(io::Error::other)?;
+    bytes.get(from..).and_then(|rest| rest.get(..length)).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 /// Opens what the name stands for.
@@ -149,7 +169,7 @@ fn source(file: File) -> io::Result<Source> {
     if !data.is_file() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    Ok(Source::File { size: data.len(), file })
+    Ok(Source::File { size: data.len(), file, ahead: (0, Vec::new()) })
 }
 
 fn text(source: Source, mode: Mode) -> Result<Source, Refusal> {

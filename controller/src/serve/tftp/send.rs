@@ -22,11 +22,11 @@ const LONGEST_BURST: usize = 65_000;
 const MOST_SEGMENTS: usize = 64;
 
 /// Sends until it is over, one way or the other; tells how it went.
-pub async fn send(socket: &UdpSocket, peer: SocketAddrV4, wish: &ReadRequest, name: &str, source: Source) {
+pub async fn send(socket: &UdpSocket, peer: SocketAddrV4, wish: &ReadRequest, name: &str, mut source: Source) {
     let began = Instant::now();
     let mut transfer = Transfer::new(wish, source.size(), Limits::default());
     let mut burst = Burst::new(usize::from(transfer.block_size()) + HEAD);
-    let outcome = match carry(socket, &source, &mut transfer, &mut burst, began).await {
+    let outcome = match carry(socket, &mut source, &mut transfer, &mut burst, began).await {
         Ok(outcome) => outcome,
         Err(error) => {
             super::refuse(socket, Code::Undefined, "the file cannot be read").await;
@@ -50,7 +50,7 @@ pub async fn send(socket: &UdpSocket, peer: SocketAddrV4, wish: &ReadRequest, na
 
 async fn carry(
     socket: &UdpSocket,
-    source: &Source,
+    source: &mut Source,
     transfer: &mut Transfer,
     burst: &mut Burst,
     began: Instant,
@@ -124,13 +124,13 @@ impl Burst {
         self.count == MOST_SEGMENTS || self.bytes.len() + self.packet > LONGEST_BURST
     }
 
-    fn add(&mut self, source: &Source, block: u16, offset: u64, length: u16) -> io::Result<()> {
+    fn add(&mut self, source: &mut Source, block: u16, offset: u64, length: u16) -> io::Result<()> {
+        let data = source.read_at(offset, length)?;
         self.bytes.extend_from_slice(&[0, 3]);
         self.bytes.extend_from_slice(&block.to_be_bytes());
-        let start = self.bytes.len();
-        self.bytes.resize(start + usize::from(length), 0);
+        self.bytes.extend_from_slice(data);
         self.count += 1;
-        source.read_at(self.bytes.get_mut(start..).unwrap_or_default(), offset)
+        Ok(())
     }
 
     async fn send(&mut self, socket: &UdpSocket) -> io::Result<()> {

@@ -168,6 +168,11 @@ impl Leases {
         self.by_address.values()
     }
 
+    /// Addresses with an entry.
+    pub fn count(&self) -> usize {
+        self.by_address.len()
+    }
+
     /// Tells the first address of the range, so that finding a free one stays quick.
     pub fn aim(&mut self, start: Ipv4Addr) {
         if self.aim.is_none_or(|(known, _)| known != start) {

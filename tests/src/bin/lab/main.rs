@@ -1,7 +1,10 @@
 //! `lab`: what `cargo xtask demo` and `cargo xtask bench boot` become once everything is built.
 
 mod bench;
+mod bench_dhcp;
+mod bench_tftp;
 mod demo;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -11,10 +14,12 @@ fn main() -> ExitCode {
     let done = tests::undo::on_stop().and_then(|()| match words.as_slice() {
         ["demo"] => demo::run(),
         ["bench-boot"] => bench::run(),
+        ["bench-dhcp"] => bench_dhcp::run(),
+        ["bench-tftp"] => bench_tftp::run(),
         ["image"] => tests::place::cache()
             .and_then(|cache| tests::image::rootfs(&cache))
             .map(|root| println!("{}", root.display())),
-        _ => Err(anyhow::anyhow!("usage: lab demo|bench-boot|image")),
+        _ => Err(anyhow::anyhow!("usage: lab demo|bench-boot|bench-dhcp|bench-tftp|image")),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
