@@ -49,6 +49,8 @@ pub struct Identity {
     pub uuid: String,
 }
 
+const NO_UUID: &str = "00000000-0000-0000-0000-000000000000";
+
 /// Reads the facts of the machine whose root is `root` (`/`, but in tests).
 pub fn machine(root: &Path, kind: RootKind) -> Facts {
     Facts {
@@ -62,8 +64,10 @@ pub fn machine(root: &Path, kind: RootKind) -> Facts {
 /// Reads the identity of that machine.
 pub fn identity(root: &Path) -> Identity {
     let dmi = root.join("sys/class/dmi/id");
-    if let Ok(uuid) = fs::read_to_string(dmi.join("product_uuid")) {
+    if dmi.is_dir() {
         let asset = read(&dmi.join("chassis_asset_tag")).trim_end_matches('\n').replace(' ', "_");
+        // The kernel leaves the file out when the firmware set no UUID (drivers/firmware/dmi_scan.c, dmi_save_uuid).
+        let uuid = fs::read_to_string(dmi.join("product_uuid")).unwrap_or_else(|_| NO_UUID.to_owned());
         return Identity { asset, uuid: uuid.trim().to_ascii_lowercase() };
     }
     let serial = fs::read(root.join("sys/firmware/devicetree/base/serial-number")).unwrap_or_default();
@@ -162,6 +166,13 @@ mod tests {
             ("sys/class/dmi/id/chassis_asset_tag", "rack 7 u3\n"),
         ]);
         let want = Identity { asset: "rack_7_u3".into(), uuid: "4c4c4544-0051-3010-8051-b7c04f4d3732".into() };
+        assert_eq!(identity(machine.0.path()), want);
+    }
+
+    #[test]
+    fn firmware_without_a_uuid_still_has_its_asset_tag() {
+        let machine = Machine::new(&[("sys/class/dmi/id/chassis_asset_tag", "rack_7\n")]);
+        let want = Identity { asset: "rack_7".into(), uuid: "00000000-0000-0000-0000-000000000000".into() };
         assert_eq!(identity(machine.0.path()), want);
     }
 
