@@ -10,8 +10,9 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::value::Value;
 
+pub(crate) use float::format_float;
 pub(crate) use printf::printf;
-pub(crate) use quote::is_print;
+pub(crate) use quote::{is_print, quote};
 use show::Printer;
 
 /// A value as `{{ value }}` prints it: what a pointer points to, not the pointer.

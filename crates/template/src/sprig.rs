@@ -4,7 +4,11 @@ mod arguments;
 mod crypto;
 mod dates;
 mod decimal;
+mod dicts;
 mod encoding;
+mod equal;
+mod json;
+mod lists;
 mod math;
 mod numbers;
 mod paths;
@@ -13,8 +17,11 @@ mod re2;
 mod regexp;
 mod secrets;
 mod semver;
+mod strings;
 mod urls;
+mod values;
 mod version;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -58,13 +65,18 @@ const TABLES: &[&[Native]] = &[
     builtin::TABLE,
     crypto::TABLE,
     dates::TABLE,
+    dicts::TABLE,
     encoding::TABLE,
+    json::TABLE,
+    lists::TABLE,
     math::TABLE,
     paths::TABLE,
     random::TABLE,
     regexp::TABLE,
     semver::TABLE,
+    strings::TABLE,
     urls::TABLE,
+    values::TABLE,
 ];
 
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Native>> =

@@ -99,7 +99,7 @@ impl List {
     }
 
     /// Puts new elements into the same list where it is shared; answers whether it was.
-    pub fn replace_shared(&self, items: Vec<Value>) -> bool {
+    pub(crate) fn replace_shared(&self, items: Vec<Value>) -> bool {
         let Items::Shared(block) = &self.items else { return false };
         *block.0.write().unwrap_or_else(PoisonError::into_inner) = items;
         true
