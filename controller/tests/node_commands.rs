@@ -303,3 +303,21 @@ fn a_bad_address_in_warewulf_conf_is_refused() {
     world.put("etc/warewulf/warewulf.conf", &Value::String("ipaddr: 10.0.0.999\n".into()));
     refused(&world, &["genconfig", "warewulfconf", "print"], "line 1, column 9: ipaddr");
 }
+
+#[test]
+fn a_daemon_that_does_not_reload_is_a_warning() {
+    let world = World::with_nodes(NONE);
+    world.put("systemd/warewulfd.service", &Value::String(String::new()));
+    world.put(".stub/service", &json!({"text": "#!/bin/sh\necho \"$*: not today\" >&2\nexit 1\n", "mode": "0755"}));
+    let ran = ok(&world, &["node", "add", "n1"]);
+    assert!(ran.stderr.contains("WARN   : service warewulfd reload failed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("warewulfd reload: not today"), "{}", ran.stderr);
+    assert_eq!(nodes(&world).nodes.len(), 1);
+}
+
+#[test]
+fn a_word_that_unsets_makes_no_network() {
+    let world = World::with_nodes("nodes: {n1: {}}\n");
+    ok(&world, &["node", "set", "-y", "n1", "--mtu", "UNSET"]);
+    assert!(nodes(&world).nodes["n1"].profile.network_devices.is_empty());
+}

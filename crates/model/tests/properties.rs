@@ -127,6 +127,31 @@ proptest! {
     }
 
     #[test]
+    fn upgrading_any_file_never_panics(
+        key in "(container name|kernel args|kernel override|runtime overlay|ipmi ipaddr|keys|tags|tagsdel|ipxe template|discoverable)",
+        value in text(),
+        other in any_value(),
+    ) {
+        let options = model::upgrade::Options { add_defaults: true, replace_overlays: true };
+        let other = model::yaml::json(&(&other).into(), false);
+        for value in [&value, &other] {
+            let text = format!("nodes:\n  n:\n    {key}: {value}\n    network devices: {{d: {{ipcidr: {value}}}}}\n");
+            let _ = model::upgrade::nodes(&text, options, &[], &|_, _| false);
+            let _ = model::conf_write::upgraded(&format!("nfs: {{exports: {value}}}\nwarewulf: {{datastore: {value}}}\n"));
+            let _ = model::conf_write::old_mounts(&format!("nfs: {{export paths: {value}}}\n"));
+        }
+    }
+
+    #[test]
+    fn a_configuration_in_effect_reads_as_itself(port in 1u16.., mode in "(internal|proxy|external)", secure in any::<bool>()) {
+        let text = format!("ipaddr: 10.1.2.3/22\nwarewulf: {{port: {port}, secure: {secure}}}\ndhcp: {{mode: {mode}}}\n");
+        let conf = Conf::parse(&text).unwrap();
+        let again = Conf::parse(&model::yaml::yaml(&conf.doc(), 4, 0)).unwrap();
+        prop_assert_eq!(conf.doc(), again.doc());
+        prop_assert_eq!(conf.dhcp, again.dhcp);
+    }
+
+    #[test]
     fn what_is_written_reads_back_the_same(conf in conf()) {
         let read = NodesConf::parse(&conf.text());
         prop_assert_eq!(read.as_ref().map(|read| (&read.profiles, &read.nodes)), Ok((&conf.profiles, &conf.nodes)), "{}", conf.text());

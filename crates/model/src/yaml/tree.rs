@@ -294,3 +294,60 @@ fn pos(marker: &Marker) -> Pos {
 fn not_yaml(error: &ScanError) -> ConfError {
     ConfError::new(pos(error.marker()), "", format!("this is no YAML: {}", error.info()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn places_are_lines_and_columns_from_one() {
+        let tree = parse("a: 1\nbc:\n  - x\n  - {d: e}\n").unwrap();
+        let list = &tree.entry("bc").unwrap().value;
+        let Body::List(items) = &list.body else { panic!("no list") };
+        assert_eq!((list.pos, list.end), (Pos { line: 3, column: 3 }, Pos { line: 4, column: 11 }));
+        assert_eq!(items[1].pos, Pos { line: 4, column: 5 });
+        assert_eq!(tree.entry("a").unwrap().value.end, Pos { line: 1, column: 5 });
+    }
+
+    #[test]
+    fn merge_keys_give_what_the_section_does_not_say_itself() {
+        let tree = parse("x: &x {a: 1, b: 2}\ny: &y {b: 3, c: 4}\nz: {<<: [*x, *y], a: 9}\n").unwrap();
+        let says = |key: &str| tree.entry("z").unwrap().value.entry(key).map(|entry| entry.value.any());
+        assert_eq!((says("a"), says("b"), says("c")), (Some(Any::Int(9)), Some(Any::Int(2)), Some(Any::Int(4))));
+    }
+
+    #[test]
+    fn only_the_first_document_counts() {
+        assert_eq!(parse("a: 1\n---\nb: 2\n").unwrap().any(), parse("{a: 1}").unwrap().any());
+    }
+
+    #[test]
+    fn aliases_that_double_twenty_times_are_refused() {
+        let mut text = String::from("a0: &a0 [x, x]\n");
+        for index in 1..30 {
+            text.push_str(&format!("a{index}: &a{index} [*a{0}, *a{0}]\n", index - 1));
+        }
+        assert!(refused(&text).contains("aliases grow beyond reason"), "{}", refused(&text));
+    }
+
+    #[test]
+    fn aliases_inside_aliases_do_not_exhaust_the_stack() {
+        let deep = |inner: &str| format!("{}{inner}{}", "[".repeat(200), "]".repeat(200));
+        let mut text = format!("a0: &a0 {}\n", deep("x"));
+        for index in 1..2000 {
+            text.push_str(&format!("a{index}: &a{index} {}\n", deep(&format!("*a{}", index - 1))));
+        }
+        assert!(refused(&text).contains("beyond reason"), "{}", refused(&text));
+    }
+
+    #[test]
+    fn brackets_without_end_are_an_error_and_no_crash() {
+        for text in ["[".repeat(100_000), "{a: ".repeat(100_000), "- ".repeat(100_000), "? ".repeat(100_000)] {
+            assert!(refused(&text).starts_with("line 1, column "), "{}", refused(&text));
+        }
+    }
+}
