@@ -399,3 +399,69 @@ fn another_mode_holds_without_a_restart() {
     // socket() waits until the port is free.
     let _theirs = net.socket("s", Ipv4Addr::UNSPECIFIED, 67);
 }
+
+/// A stranger's four packets; nothing when one of the two answers does not come.
+fn lease(socket: &std::net::UdpSocket, mac: [u8; 6]) -> Option<Ipv4Addr> {
+    let mut buffer = [0; 1500];
+    let mut say = |packet: &[u8], wanted: u8| {
+        socket.send_to(packet, everybody()).unwrap();
+        loop {
+            let (length, _) = socket.recv_from(&mut buffer).ok()?;
+            let answer = &buffer[..length];
+            if answer[28..34] == mac && option(answer, 53) == Some(&[wanted][..]) {
+                return Some(yiaddr(answer));
+            }
+        }
+    };
+    let address = say(&asked(1, mac, &[]), 2)?;
+    say(&asked(3, mac, &[&[54, 4, 10, 10, 0, 1, 50, 4][..], &address.octets()].concat()), 5)
+}
+
+#[test]
+fn a_full_disk_gives_no_lease_and_says_so_and_room_heals_it() {
+    let Some(mut net) = net(&["mount"]) else { return };
+    net.conf(&INTERNAL.replace("10.10.0.150", "10.10.0.250"), "external");
+    let folder = net.path("var/warewulf");
+    fs::create_dir_all(&folder).unwrap();
+    let disk = Mounted::small(&folder);
+    // A file that nearly fills its first page: it has room for some more lines however full the disk is.
+    let old = |last: u8| format!("10.10.0.{last} released 2099-01-01T00:00:00Z 02:00:00:00:09:{last:02x}\n");
+    fs::write(folder.join("leases"), (180..240).map(old).collect::<String>()).unwrap();
+    net.daemon();
+    let socket = net.client("c", "c0");
+    socket.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    assert_eq!(lease(&socket, [2, 0, 0, 0, 0, 1]), Some(Ipv4Addr::new(10, 10, 0, 100)));
+    let _ = fs::write(folder.join("filler"), vec![0; 1 << 20]);
+    let mut given = 1;
+    while lease(&socket, [2, 0, 0, 0, 1, given]).is_some() {
+        given += 1;
+        assert!(given < 70, "the disk takes everything: {}", net.leases());
+    }
+    assert!(net.log().contains("clients get no answer, their leases cannot be written"), "{}", net.log());
+    let text = net.leases();
+    assert!(text.ends_with('\n') && text.lines().count() == 61 + usize::from(given), "whole lines only: {text}");
+    net.nodes(NODES);
+    socket.send_to(&asked(1, [0x52, 0x54, 0, 0x10, 0, 1], &[]), everybody()).unwrap();
+    assert!(socket.recv_from(&mut [0; 1500]).is_ok(), "a node needs no disk");
+    fs::remove_file(folder.join("filler")).unwrap();
+    assert!(lease(&socket, [2, 0, 0, 0, 1, given]).is_some(), "{}", net.log());
+    net.kill();
+    drop(disk);
+}
+
+/// A disk of 32 kB, until dropped.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn small(folder: &std::path::Path) -> Mounted {
+        let words = ["-t", "tmpfs", "-o", "size=32k", "tmpfs"];
+        assert!(std::process::Command::new("mount").args(words).arg(folder).status().unwrap().success());
+        Mounted(folder.into())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}

@@ -1,5 +1,8 @@
 //! TFTP (`tftp: mode: internal`), read only: one task a transfer, on a port of its own. `wire::tftp` decides what is sent
 //! when, `boot::tftp` which file a name stands for.
+//!
+//! All of it runs on one thread of its own: a transfer is a ping-pong of small packets, and handing each from thread to
+//! thread took as long as everything else.
 
 mod open;
 mod send;
@@ -31,7 +34,7 @@ const AT_ONCE: usize = 4096;
 
 /// The socket for requests; none when the mode is external.
 #[derive(Debug)]
-pub struct Requests(Option<AsyncFd<Socket>>);
+pub struct Requests(Option<Socket>);
 
 /// Opens the port, and says which of iPXE's programs are missing.
 ///
@@ -55,7 +58,7 @@ pub fn bind(conf: &Conf) -> anyhow::Result<Requests> {
     for missing in open::missing_programs(conf) {
         tracing::warn!("tftp: {missing}");
     }
-    Ok(Requests(Some(sys::awaited(socket)?)))
+    Ok(Requests(Some(socket)))
 }
 
 /// Answers until shutdown. Another mode is taken up as it comes.
@@ -63,20 +66,31 @@ pub fn bind(conf: &Conf) -> anyhow::Result<Requests> {
 /// # Errors
 /// When the socket breaks.
 pub async fn run(requests: Requests, shared: Shared, shutdown: Shutdown) -> io::Result<()> {
-    let mut socket = requests.0;
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("tftp".into()).spawn(move || {
+        let ended = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .and_then(|runtime| runtime.block_on(serve(requests, shared, shutdown)));
+        // Nobody listens when the daemon has gone already.
+        let _ = tell.send(ended);
+    });
+    thread?;
+    told.await.map_err(io::Error::other)?
+}
+
+async fn serve(requests: Requests, shared: Shared, shutdown: Shutdown) -> io::Result<()> {
+    let mut socket = requests.0.map(sys::awaited).transpose()?;
     let mut transfers = JoinSet::new();
     let peers = Peers::default();
     loop {
         let cluster = shared.current();
         if is_on(&cluster.site.conf) != socket.is_some() {
             drop(socket.take());
-            socket = match bind(&cluster.site.conf) {
-                Ok(requests) => requests.0,
-                Err(error) => {
-                    tracing::error!("tftp: {error:#}");
-                    None
-                }
-            };
+            match bind(&cluster.site.conf) {
+                Ok(requests) => socket = requests.0.map(sys::awaited).transpose()?,
+                Err(error) => tracing::error!("tftp: {error:#}"),
+            }
         }
         tokio::select! {
             request = receive(socket.as_ref()) => match request {
