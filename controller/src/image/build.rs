@@ -1,7 +1,7 @@
 //! An image's tree becomes the archives that nodes boot: plain, gzip, zstd.
 //!
 //! Each is written beside the old one and renamed when it is whole. A rebuild reads and packs only what changed: pieces that
-//! the last build left are taken from its files. The bytes are the same as from nothing, as long as nobody turned back a ctime.
+//! the last build left are taken from its files. The bytes are the same as from nothing: no program can turn back a ctime.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
@@ -30,8 +30,9 @@ const MODE: u32 = 0o640;
 const ZSTD_LEVEL: i32 = 3;
 /// How often a build begins again because somebody writes into the tree.
 const TRIES: usize = 3;
-/// File systems tell times apart by this many seconds or finer.
-const TICK: i64 = 2;
+/// A change within one tick of the last one leaves ctime as it was. Kernels tick every 10 ms or faster (HZ), file systems that
+/// keep no nanoseconds every second or two.
+const TICK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(2100));
 
 /// What a build did, and what a person should know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,8 +98,6 @@ pub fn build(site: &Site, image: &Image, force: bool, mut say: impl FnMut(&str))
 
 fn attempt(image: &Image, built: &Built, force: bool) -> anyhow::Result<Report> {
     let began = Instant::now();
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let settled_before = i64::try_from(now.as_secs()).unwrap_or(i64::MAX) - TICK;
     let excludes = excludes_of(&image.rootfs)?;
     let tree = walk(&image.rootfs, &excludes)?;
     let (key, length) = key_of(&tree)?;
@@ -106,11 +105,12 @@ fn attempt(image: &Image, built: &Built, force: bool) -> anyhow::Result<Report> 
     if !force && is_current(built, old.as_ref(), &tree, key) {
         return Ok(Report { outcome: Outcome::Current, warnings: Vec::new() });
     }
+    let settled = settle(&tree);
     let mut making = Making {
         root: &image.rootfs,
         tree: &tree,
         length,
-        settled_before,
+        settled,
         found: old.as_ref().map(|old| old.record.by_key(pack::HEADER.len() as u64)).unwrap_or_default(),
         old: old.as_ref(),
         facts: Facts { entries: tree.items.len(), plain: length, ..Facts::default() },
@@ -128,6 +128,40 @@ fn attempt(image: &Image, built: &Built, force: bool) -> anyhow::Result<Report> 
     warnings.extend(changed_meanwhile(&tree, &walk(&image.rootfs, &excludes)?));
     facts.time = began.elapsed();
     Ok(Report { outcome: Outcome::Built(facts), warnings })
+}
+
+/// Until when files may have changed for a record to trust their stamps.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    /// The moment before the first file is read.
+    now: Duration,
+}
+
+impl Settled {
+    /// Whether another change of a file with this ctime must show.
+    fn covers(self, ctime: (i64, i64)) -> bool {
+        since_1970(ctime) + tick(ctime) < self.now
+    }
+}
+
+/// Waits for a moment when the tree was changed right now, so that the next change of a file gives it another ctime. Clocks
+/// that stand in the future are not waited for.
+fn settle(tree: &Tree) -> Settled {
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let youngest = tree.items.iter().map(|item| item.stamp.ctime).max().unwrap_or_default();
+    let rest = (since_1970(youngest) + tick(youngest)).saturating_sub(now());
+    if rest <= TICK.1 {
+        std::thread::sleep(rest + Duration::from_millis(1));
+    }
+    Settled { now: now() }
+}
+
+fn since_1970(time: (i64, i64)) -> Duration {
+    Duration::new(u64::try_from(time.0).unwrap_or(0), u32::try_from(time.1).unwrap_or(0).min(999_999_999))
+}
+
+fn tick(ctime: (i64, i64)) -> Duration {
+    if ctime.1 == 0 { TICK.1 } else { TICK.0 }
 }
 
 fn excludes_of(rootfs: &Path) -> anyhow::Result<Excludes> {
@@ -202,7 +236,7 @@ struct Making<'a> {
     root: &'a Path,
     tree: &'a Tree,
     length: u64,
-    settled_before: i64,
+    settled: Settled,
     old: Option<&'a Old>,
     found: HashMap<[u8; 32], Found>,
     facts: Facts,
@@ -280,7 +314,7 @@ impl Making<'_> {
         workers: &Workers,
         reader: &mut Reader<'_>,
     ) -> io::Result<(Arc<Vec<u8>>, Pending)> {
-        let key = (piece.youngest.0 < self.settled_before).then_some(piece.key);
+        let key = self.settled.covers(piece.youngest).then_some(piece.key);
         let kept = self.found.get(&piece.key).and_then(|found| Some((found, self.old?.piece(found)?)));
         self.facts.pieces += 1;
         if let Some((found, (plain, packed))) = kept {

@@ -76,11 +76,6 @@ impl Place {
     }
 }
 
-/// Files younger than this are not trusted to stay as they are.
-fn grow_old() {
-    std::thread::sleep(Duration::from_millis(3100));
-}
-
 #[test]
 fn an_image_is_its_tree_in_three_forms() {
     let place = place();
@@ -97,13 +92,11 @@ fn an_image_is_its_tree_in_three_forms() {
 #[test]
 fn a_rebuild_takes_what_did_not_change_and_gives_the_same_bytes_as_from_nothing() {
     let place = place();
-    grow_old();
     let first = place.facts(false);
     assert_eq!(first.kept, 0);
     assert_eq!(place.build(false).outcome, Outcome::Current);
     fs::write(place.file("file-7"), "changed").unwrap();
     fs::remove_file(place.file("file-30")).unwrap();
-    grow_old();
     let second = place.facts(false);
     assert!(second.kept > 0 && second.kept < second.pieces, "{second:?}");
     let (plain, packed) = (place.bytes(), place.packed());
@@ -113,11 +106,24 @@ fn a_rebuild_takes_what_did_not_change_and_gives_the_same_bytes_as_from_nothing(
 }
 
 #[test]
-fn files_as_young_as_the_build_are_read_again() {
+fn a_change_right_after_a_build_is_never_missed() {
     let place = place();
-    place.facts(false);
-    let again = place.facts(false);
-    assert!(again.kept < again.pieces, "{again:?}");
+    for round in 0..20 {
+        fs::write(place.file("file-1"), format!("{round:02}")).unwrap();
+        place.facts(false);
+        let text = format!("{round:02}");
+        let entries = archive::newc::read(&fs::read(shelf::built(&place.site, "oak").img).unwrap()).unwrap();
+        let file = entries.iter().find(|entry| entry.path == b"file-1").unwrap();
+        assert_eq!(file.kind, archive::Kind::File(text.as_bytes().into()));
+    }
+}
+
+#[test]
+fn times_that_a_file_system_rounds_are_trusted_later() {
+    let settled = Settled { now: Duration::from_secs(1000) };
+    assert!(settled.covers((999, 800_000_000)) && !settled.covers((999, 950_000_000)));
+    assert!(settled.covers((997, 0)) && !settled.covers((998, 0)));
+    assert!(!settled.covers((2000, 5)));
 }
 
 #[test]
@@ -138,7 +144,6 @@ fn an_archive_of_another_program_is_current_when_nothing_is_newer() {
 #[test]
 fn what_was_written_into_the_archives_is_noticed() {
     let place = place();
-    grow_old();
     place.facts(false);
     let built = shelf::built(&place.site, "oak");
     fs::write(&built.gz, "torn").unwrap();
