@@ -245,7 +245,12 @@ fn rename(site: &Site, image: &str, new: &str, build: bool) -> anyhow::Result<()
     };
     match renamed {
         Ok(nodes::Written::Same) => {}
-        Ok(nodes::Written::Yes { .. }) => say::reload(site),
+        Ok(nodes::Written::Yes { lost }) => {
+            if lost {
+                say::warn("comments of nodes.conf could not be kept");
+            }
+            say::reload(site);
+        }
         Err(error) => {
             // Nodes that name an image which is gone would not boot.
             import::rename(site, &to, &from)

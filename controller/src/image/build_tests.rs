@@ -86,6 +86,8 @@ fn an_image_is_its_tree_in_three_forms() {
     assert_eq!(of("su").unwrap().mode, 0o4755);
     assert_eq!(of("su").unwrap().mtime, u64::try_from(fs::metadata(place.file("su")).unwrap().mtime()).unwrap());
     assert!(of("tmp").is_some() && of("tmp/junk").is_none() && of("tmp/deep").is_none());
+    let mode = fs::metadata(shelf::built(&place.site, "oak").img).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o640);
     assert_eq!(place.names(), [".oak.img.lock", ".oak.img.record", ".oak.img.zst", "oak.img", "oak.img.gz"]);
 }
 

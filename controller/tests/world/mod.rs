@@ -8,6 +8,8 @@
     reason = "test support stops at the first surprise; each test file uses a part of it"
 )]
 
+pub mod recorded;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,0 +1,107 @@
+//! The recorded answers of stock to `wwctl image`, asked of ours, and our own answers where stock is wrong.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod world;
+
+use serde_json::json;
+use world::World;
+use world::recorded::topic;
+
+#[test]
+fn image() {
+    topic("image");
+}
+
+/// A world with the image `oak`, which nobody uses.
+fn small() -> World {
+    let world = World::with_nodes("nodes: {n1: {image name: elm}}\n");
+    for image in ["oak", "elm"] {
+        world.put(&format!("var/chroots/{image}/rootfs/bin/sh"), &json!({"text": "#!/bin/false\n", "mode": "0755"}));
+    }
+    world
+}
+
+#[test]
+fn an_image_that_was_never_built_is_deleted_without_complaint() {
+    let world = small();
+    let ran = world.run(&["image", "delete", "-y", "oak"]);
+    assert_eq!((ran.exit, ran.stderr.as_str()), (0, ""));
+    assert!(!world.path("var/chroots/oak").exists());
+}
+
+#[test]
+fn of_several_images_none_is_deleted_when_one_is_in_use() {
+    let world = small();
+    let ran = world.run(&["image", "delete", "-y", "oak", "elm"]);
+    assert_eq!(ran.exit, 255);
+    assert_eq!(ran.stderr, "ERROR: image elm: in use by n1; give these nodes another image first\n");
+    assert!(world.path("var/chroots/oak/rootfs").exists());
+}
+
+#[test]
+fn a_renamed_image_keeps_what_was_built_and_stays_current() {
+    let world = small();
+    assert_eq!(world.run(&["image", "build", "elm"]).exit, 0);
+    assert_eq!(world.run(&["image", "rename", "elm", "ash"]).exit, 0);
+    assert!(world.path("var/provision/images/ash.img.gz").exists());
+    assert!(!world.path("var/provision/images/elm.img").exists());
+    assert_eq!(world.run(&["image", "build", "ash"]).stdout, "image ash: current\n");
+    assert_eq!(world.read(world::NODES), "nodeprofiles: {}\nnodes:\n  n1:\n    image name: ash\n");
+}
+
+#[test]
+fn a_set_uid_bit_and_hard_links_go_into_the_archive() {
+    let world = small();
+    world.put("var/chroots/oak/rootfs/bin/su", &json!({"text": "su", "mode": "4755"}));
+    let bin = world.path("var/chroots/oak/rootfs/bin");
+    std::fs::hard_link(bin.join("su"), bin.join("zu")).unwrap();
+    assert_eq!(world.run(&["image", "build", "oak"]).exit, 0);
+    let entries = archive::newc::read(&std::fs::read(world.path("var/provision/images/oak.img")).unwrap()).unwrap();
+    let of = |path: &str| entries.iter().find(|entry| entry.path == path.as_bytes()).unwrap();
+    assert_eq!(of("bin/su").mode, 0o4755);
+    assert_eq!(of("bin/zu").kind, archive::Kind::HardLink(b"bin/su".to_vec()));
+}
+
+#[test]
+fn what_will_not_boot_is_said_at_the_build() {
+    let ran = small().run(&["image", "build", "oak"]);
+    assert_eq!(ran.exit, 0);
+    let said: Vec<&str> = ran.stderr.lines().collect();
+    let wanted = [
+        "WARN   : image oak: no kernel in /boot or /lib/modules: nodes of this image cannot boot from the network until one is installed",
+        "WARN   : image oak: none of /sbin/init, /etc/init, /bin/init: nodes need `--init` to say what to start",
+    ];
+    assert_eq!(said, wanted);
+}
+
+#[test]
+fn an_archive_is_imported_built_and_listed() {
+    let world = small();
+    let mut tar = std::process::Command::new("tar");
+    tar.args(["-C", "var/chroots/oak/rootfs", "-czf", "birch.tar.gz", "."]);
+
+    assert!(tar.current_dir(world.root()).status().unwrap().success());
+    let ran = world.run(&["image", "import", "-b", "@ROOT@/birch.tar.gz"]);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    assert!(world.path("var/provision/images/birch.img.gz").exists());
+    assert_eq!(world.run(&["image", "list", "birch"]).stdout, "IMAGE NAME\n----------\nbirch\n\n");
+    let again = world.run(&["image", "import", "@ROOT@/birch.tar.gz"]);
+    assert_eq!(again.stderr, "ERROR: image birch: is there already; --force replaces it, --update unpacks over it\n");
+    let remote = world.run(&["image", "import", "docker://x/y"]);
+    assert_eq!(remote.exit, 255);
+}
+
+#[test]
+fn one_image_that_cannot_be_built_keeps_no_other_from_it() {
+    let world = small();
+    world.put("var/chroots/elm/rootfs/huge", &json!({"size": 4_294_967_296_u64}));
+    let ran = world.run(&["image", "build", "--all"]);
+    assert_eq!(ran.exit, 255);
+    assert!(ran.stderr.contains("build image elm: huge: the file has 4294967296 bytes"), "{}", ran.stderr);
+    assert!(world.path("var/provision/images/oak.img").exists());
+}
