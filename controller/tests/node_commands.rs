@@ -321,3 +321,24 @@ fn a_word_that_unsets_makes_no_network() {
     ok(&world, &["node", "set", "-y", "n1", "--mtu", "UNSET"]);
     assert!(nodes(&world).nodes["n1"].profile.network_devices.is_empty());
 }
+
+#[test]
+fn what_was_wrong_before_is_not_told_again() {
+    let world = World::with_nodes("nodes: {n1: {image name: ghost, system overlay: [none]}}\n");
+    let ran = ok(&world, &["node", "set", "-y", "n1", "-R", "other"]);
+    assert_eq!(ran.stderr, "WARN   : node n1: there is no overlay \"other\"\n");
+}
+
+#[test]
+fn a_noun_without_a_verb_shows_its_help() {
+    let world = World::with_nodes(NONE);
+    for words in [&[][..], &["node"], &["profile"]] {
+        let ran = ok(&world, words);
+        assert!(
+            ran.stdout.contains("\nCommands:\n") && ran.stderr.is_empty(),
+            "{words:?}: {}{}",
+            ran.stdout,
+            ran.stderr
+        );
+    }
+}

@@ -90,6 +90,7 @@ pub fn add(site: &Site, kind: Kind, words: &[String], given: &Given) -> anyhow::
         return Ok(());
     }
     let edit = |conf: &mut NodesConf| {
+        let before = conf.clone();
         for (index, name) in names.iter().enumerate() {
             if kind.entry(conf, name).is_some() {
                 bail!("{} {name} is there already; change it with `wwctl {} set`", kind.word(), kind.word());
@@ -101,10 +102,10 @@ pub fn add(site: &Site, kind: Kind, words: &[String], given: &Given) -> anyhow::
             change.counted_up(u32::try_from(index)?).apply(&mut entry)?;
             kind.put(conf, name, entry);
         }
-        Ok(conf.clone())
+        Ok((before, conf.clone()))
     };
-    let (conf, written) = nodes::change(site, edit)?;
-    told(site, kind, &conf, &names, written);
+    let ((before, after), written) = nodes::change(site, edit)?;
+    told(site, kind, (&before, &after), &names, written);
     if kind == Kind::Node {
         say::reload(site);
     }
@@ -195,13 +196,14 @@ fn carry_out(
         }
     }
     let edit = |conf: &mut NodesConf| {
+        let before = conf.clone();
         for (name, _, entry) in worked_out(kind, conf, names, change)? {
             kind.put(conf, &name, entry);
         }
-        Ok(conf.clone())
+        Ok((before, conf.clone()))
     };
-    let (conf, written) = nodes::change(site, edit)?;
-    told(site, kind, &conf, names, written);
+    let ((before, after), written) = nodes::change(site, edit)?;
+    told(site, kind, (&before, &after), names, written);
     say::reload(site);
     Ok(())
 }
@@ -277,12 +279,12 @@ fn forget_profile(conf: &mut NodesConf, name: &str) {
 }
 
 /// Says what a person should know after a write: doubles, names of things that are not there.
-pub fn told(site: &Site, kind: Kind, conf: &NodesConf, names: &[String], written: Written) {
+pub fn told(site: &Site, kind: Kind, (before, after): (&NodesConf, &NodesConf), names: &[String], written: Written) {
     lost(written);
-    for warning in conf.unknown() {
+    for warning in after.unknown() {
         say::warn(format_args!("{}: {warning}", site.conf.paths.nodes_conf().display()));
     }
-    for warning in lint::warnings(site, conf, kind == Kind::Profile, names) {
+    for warning in lint::warnings(site, before, after, kind == Kind::Profile, names) {
         say::warn(warning);
     }
 }

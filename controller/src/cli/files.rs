@@ -9,7 +9,7 @@ use model::nodes::{node_doc, profile_doc};
 use model::yaml::{Doc, yaml};
 use model::{Node, NodesConf, fields, hostlist, merge};
 
-use super::change::{Kind, lost, told};
+use super::change::{Kind, told};
 use super::say;
 use crate::site::Site;
 use crate::store::nodes;
@@ -39,14 +39,15 @@ pub fn import(site: &Site, file: &Path, yes: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     let edit = |conf: &mut NodesConf| {
+        let before = conf.clone();
         for (name, from) in &new.nodes {
             let fresh = || Node { id: name.clone(), ..Node::default() };
             merge::import(conf.nodes.entry(name.clone()).or_insert_with(fresh), from);
         }
-        Ok(conf.clone())
+        Ok((before, conf.clone()))
     };
-    let (conf, written) = nodes::change(site, edit)?;
-    told(site, Kind::Node, &conf, &names, written);
+    let ((before, after), written) = nodes::change(site, edit)?;
+    told(site, Kind::Node, (&before, &after), &names, written);
     say::reload(site);
     Ok(())
 }
@@ -91,6 +92,7 @@ pub fn edit(site: &Site, kind: Kind, words: &[String], header: bool) -> anyhow::
         return Ok(());
     }
     let edit = |conf: &mut NodesConf| {
+        let before = conf.clone();
         for name in old_names.iter().filter(|name| !new_names.contains(name)) {
             kind.take(conf, name);
         }
@@ -101,11 +103,10 @@ pub fn edit(site: &Site, kind: Kind, words: &[String], header: bool) -> anyhow::
             }
             kind.put(conf, name, entry);
         }
-        Ok(conf.clone())
+        Ok((before, conf.clone()))
     };
-    let (conf, written) = nodes::change(site, edit)?;
-    lost(written);
-    told(site, kind, &conf, &new_names, written);
+    let ((before, after), written) = nodes::change(site, edit)?;
+    told(site, kind, (&before, &after), &new_names, written);
     say::reload(site);
     Ok(())
 }

@@ -21,6 +21,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::site::Site;
@@ -94,7 +95,14 @@ enum Command {
 
 /// The whole program: arguments to exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let line = match Line::try_parse_from(arguments) {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut parsed = Line::try_parse_from(&arguments);
+    if parsed.as_ref().is_err_and(|error| error.kind() == ErrorKind::MissingSubcommand) {
+        // A noun without a verb is answered with what can be said about it.
+        arguments.push("--help".into());
+        parsed = Line::try_parse_from(&arguments);
+    }
+    let line = match parsed {
         Ok(line) => line,
         Err(error) if is_help(&error) => {
             // A reader of help that went away is no failure.
@@ -181,8 +189,7 @@ fn version(global: &Global, full: bool) -> anyhow::Result<()> {
 
 /// Help that was asked for, or that is the answer to a noun without a verb.
 fn is_help(error: &clap::Error) -> bool {
-    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
-    matches!(error.kind(), DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand)
+    matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand)
 }
 
 fn failed(message: &str) -> ExitCode {

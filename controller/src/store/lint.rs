@@ -8,37 +8,54 @@ use model::{NodesConf, Profile};
 
 use crate::site::Site;
 
-/// One line for each thing that is probably wrong with the entries `names`.
-pub fn warnings(site: &Site, conf: &NodesConf, of_profiles: bool, names: &[String]) -> Vec<String> {
-    let mut lines = BTreeSet::new();
+/// One line for each thing that is probably wrong with the entries `names`, and was not there `before`.
+pub fn warnings(
+    site: &Site,
+    before: &NodesConf,
+    after: &NodesConf,
+    of_profiles: bool,
+    names: &[String],
+) -> Vec<String> {
     let word = if of_profiles { "profile" } else { "node" };
+    let entry = |conf: &'_ NodesConf, name: &String| -> Option<Profile> {
+        match of_profiles {
+            true => conf.profiles.get(name).cloned(),
+            false => conf.nodes.get(name).map(|node| node.profile.clone()),
+        }
+    };
+    let (mut lines, mut readdressed) = (BTreeSet::new(), Vec::new());
     for name in names {
-        let entry = if of_profiles { conf.profiles.get(name) } else { conf.nodes.get(name).map(|node| &node.profile) };
-        if let Some(entry) = entry {
-            lines.extend(missing(site, conf, entry).into_iter().map(|what| format!("{word} {name}: {what}")));
+        let Some(new) = entry(after, name) else { continue };
+        let old = entry(before, name).unwrap_or_default();
+        let known = missing(site, before, &old);
+        lines.extend(missing(site, after, &new).difference(&known).map(|what| format!("{word} {name}: {what}")));
+        if (&new.network_devices, new.ipmi.ipaddr, &new.profiles)
+            != (&old.network_devices, old.ipmi.ipaddr, &old.profiles)
+        {
+            readdressed.push(name.clone());
         }
     }
     let mut lines: Vec<String> = lines.into_iter().collect();
-    if !of_profiles {
-        lines.extend(doubles(&site.conf, &conf.all_merged(), names));
+    if !of_profiles && !readdressed.is_empty() {
+        lines.extend(doubles(&site.conf, &after.all_merged(), &readdressed));
     }
     lines
 }
 
 /// What the entry names, and what is not there.
-fn missing(site: &Site, conf: &NodesConf, entry: &Profile) -> Vec<String> {
+fn missing(site: &Site, conf: &NodesConf, entry: &Profile) -> BTreeSet<String> {
     let paths = &site.conf.paths;
-    let mut lines = Vec::new();
+    let mut lines = BTreeSet::new();
     for name in entry.profiles.iter().filter(|name| !name.starts_with('~') && !conf.profiles.contains_key(*name)) {
-        lines.push(format!("there is no profile {name:?}"));
+        lines.insert(format!("there is no profile {name:?}"));
     }
     if !entry.image_name.is_empty() && !paths.image_root(&entry.image_name).is_dir() {
-        lines.push(format!("there is no image {:?}", entry.image_name));
+        lines.insert(format!("there is no image {:?}", entry.image_name));
     }
     for name in entry.runtime_overlay.iter().chain(&entry.system_overlay) {
         let there = paths.wwoverlaydir.join(name).is_dir() || paths.distribution_overlays().join(name).is_dir();
         if !name.starts_with('~') && !there {
-            lines.push(format!("there is no overlay {name:?}"));
+            lines.insert(format!("there is no overlay {name:?}"));
         }
     }
     lines
