@@ -10,7 +10,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use boot::dhcp::{Arrival, Decision, Lease, Leases, Nodes, Reply, View, decide, proxy};
 use model::Conf;
@@ -98,7 +98,7 @@ pub fn bind(conf: &Conf) -> anyhow::Result<Sockets> {
 /// Answers until shutdown. Other interfaces or another mode are taken up as they come.
 ///
 /// # Errors
-/// When the leases cannot be read or a socket breaks.
+/// When the leases cannot be read.
 pub async fn run(mut sockets: Sockets, shared: Shared, shutdown: Shutdown) -> io::Result<()> {
     let mut kept: Option<Desk> = None;
     loop {
@@ -108,7 +108,8 @@ pub async fn run(mut sockets: Sockets, shared: Shared, shutdown: Shutdown) -> io
             (DhcpMode::Internal, None) => Desk::open(&cluster).await?,
             (DhcpMode::Proxy | DhcpMode::External, _) => Desk::without_leases(&cluster),
         };
-        if serve(&sockets, &mut desk, &shared, &shutdown).await? == Ended::Shutdown {
+        desk.own.clone_from(&sockets.links.own);
+        if serve(&sockets, &mut desk, &shared, &shutdown).await == Ended::Shutdown {
             return Ok(());
         }
         desk.probes = Probes::default();
@@ -128,7 +129,7 @@ async fn rebind(old: Sockets, shared: &Shared, shutdown: &Shutdown) -> Option<So
             Err(error) => tracing::error!("dhcp: {error:#}; trying again"),
         }
         tokio::select! {
-            () = tokio::time::sleep(std::time::Duration::from_secs(2)) => {}
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
             () = shutdown.requested() => return None,
         }
     }
@@ -149,7 +150,7 @@ enum Event {
 }
 
 /// One spell with one set of sockets.
-async fn serve(sockets: &Sockets, desk: &mut Desk, shared: &Shared, shutdown: &Shutdown) -> io::Result<Ended> {
+async fn serve(sockets: &Sockets, desk: &mut Desk, shared: &Shared, shutdown: &Shutdown) -> Ended {
     let (sender, events) = mpsc::channel(WAITING);
     let mut ears = JoinSet::new();
     for door in &sockets.doors {
@@ -168,29 +169,28 @@ async fn answer(
     mut events: mpsc::Receiver<Event>,
     shared: &Shared,
     shutdown: &Shutdown,
-) -> io::Result<Ended> {
+) -> Ended {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let due = desk.probes.next_deadline();
         tokio::select! {
             taken = events.recv_many(&mut batch, BATCH), if !sockets.doors.is_empty() => {
                 if taken == 0 {
-                    return Ok(Ended::Changed);
+                    return Ended::Changed;
                 }
             }
             () = probe::sleep_until(due) => {}
             changed = sockets.changes.next() => {
-                changed?;
-                if sockets.basis.mode != DhcpMode::External && Links::look(&shared.current().site.conf)? != sockets.links {
-                    return Ok(Ended::Changed);
+                if changed.is_err() || !desk.is_same_links(sockets, &shared.current()) {
+                    return Ended::Changed;
                 }
             }
             () = shared.changed(desk.generation) => {}
-            () = shutdown.requested() => return Ok(Ended::Shutdown),
+            () = shutdown.requested() => return Ended::Shutdown,
         }
         let cluster = shared.fresh().await;
         if Basis::of(&cluster.site.conf) != sockets.basis {
-            return Ok(Ended::Changed);
+            return Ended::Changed;
         }
         desk.refresh(&cluster);
         let mut out = Outbox::default();
@@ -198,7 +198,7 @@ async fn answer(
             match event {
                 Event::Packet(incoming) => desk.packet(sockets, &cluster, incoming, &mut out),
                 Event::Arp(interface, sender) => desk.claimed(sockets, &cluster, interface, sender, &mut out),
-                Event::Broken(error) => tracing::error!("dhcp: {error}; the interface is left"),
+                Event::Broken(error) => tracing::error!("dhcp: {error}"),
             }
         }
         desk.probes_due(sockets, &cluster, &mut out);
@@ -214,9 +214,13 @@ async fn listen(door: Arc<Door>, events: mpsc::Sender<Event>) {
             packet = from(door.boot.as_ref()) => packet.map(Event::Packet),
             claim = heard(door.frames.as_ref()) => claim.map(|sender| Event::Arp(door.link.index, sender)),
         };
-        let ends = event.is_err();
-        if events.send(event.unwrap_or_else(Event::Broken)).await.is_err() || ends {
+        let is_broken = event.is_err();
+        if events.send(event.unwrap_or_else(Event::Broken)).await.is_err() {
             return;
+        }
+        if is_broken {
+            // What does not pass must not fill the log.
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 }
@@ -258,6 +262,8 @@ struct Letter {
 struct Desk {
     generation: u64,
     nodes: Nodes,
+    /// Every address of this machine.
+    own: Vec<Ipv4Addr>,
     leases: Leases,
     file: Option<LeaseFile>,
     probes: Probes,
@@ -266,7 +272,8 @@ struct Desk {
 impl Desk {
     fn without_leases(cluster: &Cluster) -> Desk {
         let nodes = Nodes::new(&cluster.merged);
-        Desk { generation: cluster.generation, nodes, leases: Leases::default(), file: None, probes: Probes::default() }
+        let generation = cluster.generation;
+        Desk { generation, nodes, own: Vec::new(), leases: Leases::default(), file: None, probes: Probes::default() }
     }
 
     async fn open(cluster: &Cluster) -> io::Result<Desk> {
@@ -282,6 +289,16 @@ impl Desk {
         let mut desk = Desk { leases, file: Some(file), ..Desk::without_leases(cluster) };
         desk.aim(&cluster.site.conf);
         Ok(desk)
+    }
+
+    /// Whether the interfaces are those that the sockets are for. Addresses elsewhere on this machine may come and go.
+    fn is_same_links(&mut self, sockets: &Sockets, cluster: &Cluster) -> bool {
+        if sockets.basis.mode == DhcpMode::External {
+            return true;
+        }
+        let Ok(links) = Links::look(&cluster.site.conf) else { return false };
+        self.own = links.own;
+        links.served == sockets.links.served
     }
 
     fn refresh(&mut self, cluster: &Cluster) {
@@ -323,7 +340,7 @@ impl Desk {
         let arrival = Arrival {
             server: door.link.address,
             prefix: door.link.prefix,
-            own: &sockets.links.own,
+            own: &self.own,
             unicast: incoming.unicast,
             free,
         };

@@ -54,7 +54,8 @@ impl Links {
             }
             let mask = entry.netmask.and_then(|mask| mask.as_sockaddr_in().map(|mask| mask.ip()));
             let prefix = mask.map_or(32, |mask| u8::try_from(mask.to_bits().leading_ones()).unwrap_or(32));
-            let index = if_nametoindex(entry.interface_name.as_str())?;
+            // It may have gone since; word of that comes on its own.
+            let Ok(index) = if_nametoindex(entry.interface_name.as_str()) else { continue };
             let link = Link { name: entry.interface_name.clone(), index, mac: None, address: own, prefix };
             match found.get(&entry.interface_name) {
                 Some(_) if conf.ipaddr != Some(own) => {}

@@ -58,7 +58,7 @@ pub fn bind(conf: &Conf) -> anyhow::Result<Sockets> {
 /// Answers until shutdown. Other interfaces or another configuration are taken up as they come.
 ///
 /// # Errors
-/// When the kernel does not tell its interfaces.
+/// Never: a controller without it only has nodes that wait.
 pub async fn run(mut sockets: Sockets, shared: Shared, shutdown: Shutdown) -> io::Result<()> {
     loop {
         let mut tasks = JoinSet::new();
@@ -68,19 +68,28 @@ pub async fn run(mut sockets: Sockets, shared: Shared, shutdown: Shutdown) -> io
         loop {
             let generation = shared.current().generation;
             tokio::select! {
-                changed = sockets.changes.next() => changed?,
+                changed = sockets.changes.next() => if changed.is_err() { break },
                 () = shared.changed(generation) => {}
                 () = shutdown.requested() => return Ok(()),
             }
             let cluster = shared.current();
             let conf = &cluster.site.conf;
-            let links = if is_on(conf) { Links::look(conf)? } else { Links::default() };
-            if is_on(conf) != sockets.is_on || links != sockets.links {
+            let served = if is_on(conf) { Links::look(conf).unwrap_or_default().served } else { Vec::new() };
+            if is_on(conf) != sockets.is_on || served != sockets.links.served {
                 break;
             }
         }
         drop(tasks);
-        sockets = bind(&shared.current().site.conf).map_err(io::Error::other)?;
+        sockets = loop {
+            match bind(&shared.current().site.conf) {
+                Ok(sockets) => break sockets,
+                Err(error) => tracing::error!("ra: {error:#}; trying again"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(std::time::Duration::from_secs(2)) => {}
+                () = shutdown.requested() => return Ok(()),
+            }
+        };
     }
 }
 

@@ -64,7 +64,7 @@ pub fn bind(conf: &Conf) -> anyhow::Result<Requests> {
 /// Answers until shutdown. Another mode is taken up as it comes.
 ///
 /// # Errors
-/// When the socket breaks.
+/// When the thread cannot be made.
 pub async fn run(requests: Requests, shared: Shared, shutdown: Shutdown) -> io::Result<()> {
     let (tell, told) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("tftp".into()).spawn(move || {
@@ -98,7 +98,11 @@ async fn serve(requests: Requests, shared: Shared, shutdown: Shutdown) -> io::Re
                     transfers.spawn(answer(request, shared.clone(), peers.clone()));
                 }
                 Ok(_) => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    tracing::error!("tftp: {error}");
+                    // What does not pass must not fill the log.
+                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                }
             },
             Some(_) = transfers.join_next() => {}
             () = shared.changed(cluster.generation) => {}
@@ -190,14 +194,15 @@ async fn answer(request: Request, shared: Shared, peers: Peers) {
 }
 
 async fn read(socket: &UdpSocket, peer: SocketAddrV4, wish: &ReadRequest, shared: &Shared) {
-    let name = String::from_utf8_lossy(&wish.name).into_owned();
+    // As it is written to the log: a line break in it must not make a line of its own.
+    let name = String::from_utf8_lossy(&wish.name).escape_debug().to_string();
     let conf = shared.fresh().await.site.conf.clone();
     let (asked, mode) = (wish.name.clone(), wish.mode);
     let opened = tokio::task::spawn_blocking(move || open(&asked, mode, &conf)).await;
     match opened {
         Ok(Ok(source)) => send::send(socket, peer, wish, &name, source).await,
         Ok(Err(refusal)) => {
-            tracing::warn!("tftp: {peer}: {name:?}: {refusal}");
+            tracing::warn!("tftp: {peer}: {name}: {refusal}");
             let code = match refusal {
                 Refusal::Escape | Refusal::Denied(_) => Code::Access,
                 Refusal::NoName => Code::Illegal,
@@ -206,7 +211,7 @@ async fn read(socket: &UdpSocket, peer: SocketAddrV4, wish: &ReadRequest, shared
             };
             refuse(socket, code, refusal.brief()).await;
         }
-        Err(error) => tracing::error!("tftp: {peer}: {name:?}: {error}"),
+        Err(error) => tracing::error!("tftp: {peer}: {name}: {error}"),
     }
 }
 
