@@ -169,8 +169,11 @@ fn line(entry: &Entry) -> Value {
     json!([name, format!("{:06o}", kind | entry.mode), entry.uid, entry.gid, size, what])
 }
 
+/// Mode, owner, group and content.
+type State = (u32, u32, u32, Option<Vec<u8>>);
+
 /// Path -> what a change would change.
-fn states(world: &World) -> BTreeMap<String, (u32, u32, u32, Option<Vec<u8>>)> {
+fn states(world: &World) -> BTreeMap<String, State> {
     let all = world.snapshot().into_iter();
     all.map(|(path, content)| {
         let data = world.path(&path).symlink_metadata().unwrap();
