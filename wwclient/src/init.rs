@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::cmdline::{self, Cmdline};
 use crate::config::{self, Config};
 use crate::plan::{self, Severity, Step};
+use crate::steps::device::Drivers;
 use crate::steps::scripts::Reaper;
 use crate::steps::{Machine, init_name, switch};
 use crate::{console, facts, log};
@@ -82,7 +83,7 @@ fn start(arguments: &[String], prepare: impl FnOnce(&mut Machine, &Config) -> Re
         Err(e) => console::rescue(&format!("cannot wait for children: {e}")),
     };
     let config = read_config();
-    let mut machine = Machine { reaper, environment: environment(&config, arguments) };
+    let mut machine = Machine { reaper, environment: environment(&config, arguments), drivers: Drivers::default() };
     let done = prepare(&mut machine, &config).and_then(|steps| run("boot", &steps, &mut machine, &mut say));
     match done {
         Ok(()) => console::rescue("the plan has no init"),

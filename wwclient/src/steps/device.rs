@@ -13,17 +13,35 @@ use nix::mount::{MsFlags, mount};
 use super::scripts::{Ending, Reaper, program};
 
 /// Loads the modules that claim the devices which are there; no udev runs yet.
-pub fn drivers(reaper: &Reaper, limit: Duration) -> Result<(), String> {
-    let Some(modprobe) = program("modprobe") else { return Ok(()) };
-    let mut aliases = BTreeSet::new();
-    collect_aliases(Path::new("/sys/devices"), 0, &mut aliases);
-    let mut command = Command::new(modprobe);
-    command.args(["-a", "-b", "-q", "--"]).args(aliases);
-    match reaper.run(&mut command, limit) {
-        // Most aliases have no module: not worth a word.
-        Ok(Ending::Well | Ending::Badly(_)) => Ok(()),
-        Ok(Ending::TooLong) => Err(format!("modprobe took more than {} s", limit.as_secs())),
-        Err(e) => Err(format!("modprobe: {e}")),
+#[derive(Debug, Default)]
+pub struct Drivers {
+    asked: BTreeSet<String>,
+}
+
+impl Drivers {
+    /// In rounds, because a bus driver brings devices that want drivers in turn (virtio_pci, then virtio_blk).
+    pub fn load(&mut self, reaper: &Reaper, limit: Duration) -> Result<(), String> {
+        let Some(modprobe) = program("modprobe") else {
+            return Err("the image has no modprobe (package kmod): only what is built into the kernel is there".into());
+        };
+        let end = Instant::now() + limit;
+        loop {
+            let mut there = BTreeSet::new();
+            collect_aliases(Path::new("/sys/devices"), 0, &mut there);
+            let new: Vec<_> = there.difference(&self.asked).cloned().collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            let mut command = Command::new(&modprobe);
+            command.args(["-a", "-b", "-q", "--"]).args(&new);
+            match reaper.run(&mut command, end.saturating_duration_since(Instant::now())) {
+                // Most aliases have no module: not worth a word.
+                Ok(Ending::Well | Ending::Badly(_)) => {}
+                Ok(Ending::TooLong) => return Err(format!("modprobe took more than {} s", limit.as_secs())),
+                Err(e) => return Err(format!("{}: {e}", modprobe.display())),
+            }
+            self.asked.extend(new);
+        }
     }
 }
 
@@ -44,9 +62,9 @@ fn collect_aliases(folder: &Path, depth: usize, aliases: &mut BTreeSet<String>) 
     }
 }
 
-/// Waits for the device and mounts it.
-pub fn mount_device(named: &str, target: &Path, limit: Duration) -> io::Result<()> {
-    let device = wait_for(named, limit)?;
+/// Waits for the device and mounts it; `meanwhile` is done now and then while it waits.
+pub fn mount_device(named: &str, target: &Path, limit: Duration, meanwhile: &mut dyn FnMut()) -> io::Result<()> {
+    let device = wait_for(named, limit, meanwhile)?;
     let mut tried = Vec::new();
     for kind in kinds(&device) {
         match mount(Some(&device), target, Some(kind.as_str()), MsFlags::empty(), None::<&str>) {
@@ -58,7 +76,7 @@ pub fn mount_device(named: &str, target: &Path, limit: Duration) -> io::Result<(
     Err(io::Error::other(format!("{} cannot be mounted ({tried}): was it formatted?", device.display())))
 }
 
-fn wait_for(named: &str, limit: Duration) -> io::Result<PathBuf> {
+fn wait_for(named: &str, limit: Duration, meanwhile: &mut dyn FnMut()) -> io::Result<PathBuf> {
     let end = Instant::now() + limit;
     loop {
         if let Some(device) = find(Path::new("/"), named) {
@@ -71,6 +89,7 @@ fn wait_for(named: &str, limit: Duration) -> io::Result<PathBuf> {
                 format!("{named} did not appear in {} s; block devices here: {there}", limit.as_secs()),
             ));
         }
+        meanwhile();
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -162,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_device_that_never_comes_is_named_with_those_that_are_there() {
-        let error = wait_for("/dev/no-such-disk", Duration::ZERO).unwrap_err().to_string();
+        let error = wait_for("/dev/no-such-disk", Duration::ZERO, &mut || {}).unwrap_err().to_string();
         assert!(error.starts_with("/dev/no-such-disk did not appear in 0 s; block devices here: "), "{error}");
     }
 }

@@ -28,6 +28,7 @@ pub struct Machine {
     pub reaper: Reaper,
     /// What scripts find in their environment.
     pub environment: Vec<(String, String)>,
+    pub drivers: device::Drivers,
 }
 
 impl Hands for Machine {
@@ -38,8 +39,8 @@ impl Hands for Machine {
             Step::Say(_) => Ok(()),
             Step::Scripts { folder, by } => self.scripts(Path::new(folder), *by),
             Step::LoadPolicy { policy, .. } => selinux::load(policy).map_err(in_words),
-            Step::Drivers => device::drivers(&self.reaper, plan::DEVICE_LIMIT),
-            Step::MountRoot(new) => mount_root(new),
+            Step::Drivers => self.drivers.load(&self.reaper, plan::DEVICE_LIMIT),
+            Step::MountRoot(new) => self.mount_root(new),
             Step::Copy { to } => copy_root(Path::new(to)),
             Step::SwitchRoot { to, along } => {
                 let notes = switch::switch(Path::new(to), along).map_err(in_words)?;
@@ -58,6 +59,24 @@ impl Machine {
     fn scripts(&mut self, folder: &Path, by: Interpreter) -> Result<(), String> {
         let problems = run_folder(folder, by, &self.environment, plan::SCRIPT_LIMIT, &self.reaper);
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+
+    fn mount_root(&mut self, new: &NewRoot) -> Result<(), String> {
+        let target = Path::new(plan::NEW_ROOT);
+        fs::create_dir_all(target).map_err(|e| format!("{}: {e}", target.display()))?;
+        match new {
+            NewRoot::Memory { kind, options, labelled } => {
+                let context =
+                    if *labelled { format!("{options},{}", selinux::root_context()) } else { options.clone() };
+                mount(Some(*kind), target, Some(*kind), MsFlags::empty(), Some(context.as_str()))
+                    .map_err(|e| format!("{} (options {context})", e.desc()))
+            }
+            NewRoot::Device(device) => {
+                // Disks behind slow controllers show up late, and may want a driver of their own then.
+                let mut meanwhile = || drop(self.drivers.load(&self.reaper, plan::DEVICE_LIMIT));
+                device::mount_device(device, target, plan::DEVICE_LIMIT, &mut meanwhile).map_err(in_words)
+            }
+        }
     }
 
     fn exec_init(&mut self, candidates: &[Vec<String>]) -> Result<(), String> {
@@ -114,19 +133,6 @@ fn console() -> Result<(), String> {
     nix::unistd::dup2_stdin(&console).map_err(|e| e.to_string())?;
     nix::unistd::dup2_stdout(&console).map_err(|e| e.to_string())?;
     nix::unistd::dup2_stderr(&console).map_err(|e| e.to_string())
-}
-
-fn mount_root(new: &NewRoot) -> Result<(), String> {
-    let target = Path::new(plan::NEW_ROOT);
-    fs::create_dir_all(target).map_err(|e| format!("{}: {e}", target.display()))?;
-    match new {
-        NewRoot::Memory { kind, options, labelled } => {
-            let context = if *labelled { format!("{options},{}", selinux::root_context()) } else { options.clone() };
-            mount(Some(*kind), target, Some(*kind), MsFlags::empty(), Some(context.as_str()))
-                .map_err(|e| format!("{} (options {context})", e.desc()))
-        }
-        NewRoot::Device(device) => device::mount_device(device, target, plan::DEVICE_LIMIT).map_err(in_words),
-    }
 }
 
 fn copy_root(to: &Path) -> Result<(), String> {
