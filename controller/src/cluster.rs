@@ -141,9 +141,12 @@ impl Shared {
         &self.0.status
     }
 
-    /// What is wrong with the files as they are now; the snapshot is then an older one.
+    /// What is wrong with the files as they are now (the snapshot is then an older one), and which overlays are not built.
     pub fn problems(&self) -> Vec<String> {
-        self.0.trouble.load_full().map(|text| text.to_string()).into_iter().collect()
+        let mut problems: Vec<String> = self.0.trouble.load_full().map(|text| text.to_string()).into_iter().collect();
+        let cluster = self.current();
+        problems.extend(cluster.works.problems(&cluster.merged));
+        problems
     }
 
     /// The turn to give an unknown address a node.

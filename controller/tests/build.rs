@@ -194,8 +194,12 @@ fn when_a_build_fails_the_last_good_archive_is_sent_until_it_is_mended() {
     place.put("share/warewulf/overlays/base/rootfs/etc/motd.ww", "{{.Nothing}}\n");
     assert_eq!(place.system(), before);
     assert_eq!(place.system(), before);
+    let problems = place.works.problems(&place.cluster().merged);
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].starts_with("the system overlay of n1 is not built: node n1: overlay base: "), "{problems:?}");
     place.put("share/warewulf/overlays/base/rootfs/etc/motd.ww", "mended {{.Id}}\n");
     assert_eq!(place.system().text("etc/motd"), "mended n1\n");
+    assert_eq!(place.works.problems(&place.cluster().merged), Vec::<String>::new());
 }
 
 #[test]

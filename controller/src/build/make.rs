@@ -52,6 +52,15 @@ pub(super) fn fresh(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Res
         Some(error) => Err(error),
         None => build(shop, node, kind).map(|_| ()),
     };
+    let mut troubles = shop.works.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+    match &built {
+        Ok(()) => troubles.remove(&files.image),
+        Err(error) => {
+            let words = format!("the {kind} overlay of {} is not built: {error}", node.id);
+            troubles.insert(files.image.clone(), (node.id.clone(), words))
+        }
+    };
+    drop(troubles);
     match built {
         Ok(()) => Ok(files.image),
         Err(error) if files.image.exists() => {

@@ -10,7 +10,7 @@ pub mod outside;
 pub mod record;
 pub mod trees;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -95,9 +95,18 @@ pub struct Works {
     /// Builds that failed, by archive: with these inputs there is no need to try again.
     failures: Mutex<HashMap<PathBuf, (make::Input, BuildError)>>,
     builds: AtomicU64,
+    /// What stands between a node and its fresh overlays, by archive; for `node status`.
+    troubles: Mutex<BTreeMap<PathBuf, (String, String)>>,
 }
 
 impl Works {
+    /// What is wrong with the overlays of these nodes: the last good ones are sent, or none.
+    pub fn problems(&self, nodes: &[Node]) -> Vec<String> {
+        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |id: &str| nodes.binary_search_by(|node| node.id.as_str().cmp(id)).is_ok();
+        troubles.values().filter(|(node, _)| known(node)).map(|(_, words)| words.clone()).collect()
+    }
+
     /// How many archives were rendered so far.
     pub fn builds(&self) -> u64 {
         self.builds.load(Ordering::Relaxed)
