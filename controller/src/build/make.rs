@@ -17,7 +17,7 @@ use render::reads::Read;
 use sha2::{Digest, Sha256};
 
 use super::record::{Dates, Record, hex, identity};
-use super::{BuildError, OverlayKind, Workshop, trees};
+use super::{BuildError, OverlayKind, Workshop, group, trees};
 use crate::site::Site;
 use crate::store::publish;
 
@@ -101,7 +101,8 @@ pub(super) fn build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Res
     let archive = archive::newc::write(&entries)
         .map_err(|error| BuildError::Archive { node: node.id.clone(), why: error.to_string() })?;
     let mut record = Record { input: input.digest, files: String::new(), reads: input.reads, dates };
-    files.publish(&archive, &old, &mut record).map_err(write)?;
+    let pack = || shop.works.pieces.gzip(&archive, &entries);
+    files.publish(&archive, pack, &old, &mut record, shop.grouped).map_err(write)?;
     Ok(outcome.warnings)
 }
 
@@ -121,7 +122,7 @@ impl Files {
         let folder = site.conf.paths.built_overlays(&node.id);
         let packed = image.with_extension("img.gz");
         // Apart from the archives, whose folder is as stock leaves it.
-        let memory = site.conf.paths.wwprovisiondir.join(".overlays");
+        let memory = group::memory(site);
         let record = memory.join(format!(".{}.{kind}.record", node.id));
         let lock = memory.join(format!(".{}.{kind}.lock", node.id));
         Files { folder, memory, image, packed, record, lock }
@@ -131,18 +132,21 @@ impl Files {
         identity(&[&self.image, &self.packed])
     }
 
-    fn publish(&self, archive: &[u8], old: &Record, record: &mut Record) -> io::Result<()> {
+    fn publish(
+        &self,
+        archive: &[u8],
+        pack: impl FnOnce() -> io::Result<Vec<u8>>,
+        old: &Record,
+        record: &mut Record,
+        grouped: bool,
+    ) -> io::Result<()> {
+        let replace = if grouped { publish::replace_for_now } else { publish::replace_with };
         let known = self.identity().filter(|files| *files == old.files);
         let same = known.is_some() && fs::read(&self.image).is_ok_and(|present| present == archive);
         if !same {
-            // Until both forms are there the record says that they do not belong together.
-            if old.files.is_empty() {
-                let _ = fs::remove_file(&self.record);
-            }
-            record.write(&self.record)?;
-            let packed = crate::image::pack::gzip(archive)?;
-            publish::replace_with(&self.packed, 0o600, &packed)?;
-            publish::replace_with(&self.image, 0o600, archive)?;
+            // A crash between the two leaves a record that fits neither state, and the next look builds again.
+            replace(&self.packed, 0o600, &pack()?)?;
+            replace(&self.image, 0o600, archive)?;
         }
         record.files = self.identity().unwrap_or_default();
         record.write(&self.record)
@@ -156,13 +160,14 @@ fn must_build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, files: &File
         return false;
     }
     match Record::read(&files.record) {
-        Some(record) if record.files.is_empty() => true,
-        Some(record) if Some(&record.files) == files.identity().as_ref() => {
-            let now = input(shop, node, kind, &record.reads);
-            now.is_none_or(|now| now.digest != record.input)
+        Some(record) => {
+            Some(&record.files) != files.identity().as_ref()
+                || input(shop, node, kind, &record.reads).is_none_or(|now| now.digest != record.input)
         }
+        // Cut short by a power cut, perhaps.
+        None if group::was_cut_short(&files.memory) => true,
         // Nobody knows what it was made from: stock's rule.
-        _ => fs::metadata(shop.site.conf.paths.nodes_conf())
+        None => fs::metadata(shop.site.conf.paths.nodes_conf())
             .is_ok_and(|conf| (image.ctime(), image.ctime_nsec()) < (conf.ctime(), conf.ctime_nsec())),
     }
 }

@@ -5,9 +5,11 @@
 //! file, with its ETag and its times. Without a record, stock's rule holds: older than nodes.conf is stale.
 
 pub mod disk;
+pub mod group;
 mod make;
 pub mod outside;
 pub mod record;
+pub mod splice;
 pub mod trees;
 
 use std::collections::{BTreeMap, HashMap};
@@ -95,6 +97,7 @@ pub struct Works {
     /// Builds that failed, by archive: with these inputs there is no need to try again.
     failures: Mutex<HashMap<PathBuf, (make::Input, BuildError)>>,
     builds: AtomicU64,
+    pieces: splice::Pieces,
     /// What stands between a node and its fresh overlays, by archive; for `node status`.
     troubles: Mutex<BTreeMap<PathBuf, (String, String)>>,
 }
@@ -146,6 +149,8 @@ pub struct Workshop {
     world: Arc<World>,
     source: Arc<Disk>,
     outside: Arc<Here>,
+    /// Who builds waits for the disk once, at the end.
+    grouped: bool,
 }
 
 impl fmt::Debug for Workshop {
@@ -179,7 +184,13 @@ impl Workshop {
 
     fn with(site: Site, works: Arc<Works>, world: Arc<World>) -> Workshop {
         let source = Arc::new(Disk::new(site.conf.paths.clone()));
-        Workshop { site, works, world, source, outside: Arc::new(Here::new()) }
+        Workshop { site, works, world, source, outside: Arc::new(Here::new()), grouped: false }
+    }
+
+    /// The same workshop for builds inside a [`group::Group`].
+    #[must_use]
+    pub fn grouped(self) -> Workshop {
+        Workshop { grouped: true, ..self }
     }
 
     /// The node of that name.

@@ -23,8 +23,7 @@ pub type Dates = BTreeMap<Vec<u8>, (String, u64)>;
 pub struct Record {
     /// Digest over the state of everything that the archive was made from.
     pub input: String,
-    /// Digest over the archive and its packed form as files (inode, size, time of change); empty while they are being
-    /// replaced.
+    /// Digest over the archive and its packed form as files (inode, size, time of change).
     pub files: String,
     /// What was read while rendering.
     pub reads: BTreeSet<Read>,
@@ -37,12 +36,12 @@ impl Record {
         Record::parse(&fs::read_to_string(path).ok()?)
     }
 
-    /// Writes it whole or not at all.
+    /// Writes it whole or not at all. It need not be on the disk: without it the archive is built again.
     ///
     /// # Errors
     /// Those of the file system.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        publish::replace_with(path, 0o600, self.text().as_bytes())
+        publish::replace_for_now(path, 0o600, self.text().as_bytes())
     }
 
     fn text(&self) -> String {
@@ -53,11 +52,13 @@ impl Record {
         for (path, (digest, since)) in &self.dates {
             text.push_str(&format!("date {digest} {since} {}\n", escape(&String::from_utf8_lossy(path))));
         }
+        // A record that was cut short is no record.
+        text.push_str("end of record\n");
         text
     }
 
     fn parse(text: &str) -> Option<Record> {
-        let mut lines = text.lines();
+        let mut lines = text.strip_suffix("end of record\n")?.lines();
         if lines.next() != Some(FORMAT) {
             return None;
         }
@@ -122,6 +123,7 @@ mod tests {
     fn what_is_no_record_is_none() {
         assert_eq!(Record::parse(""), None);
         assert_eq!(Record::parse("overlay record 2\n"), None);
-        assert_eq!(Record::parse("overlay record 1\nread own Nothing\n"), None);
+        assert_eq!(Record::parse("overlay record 1\ninput ab\n"), None);
+        assert_eq!(Record::parse("overlay record 1\nread own Nothing\nend of record\n"), None);
     }
 }

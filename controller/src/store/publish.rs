@@ -38,6 +38,28 @@ pub fn replace_by<T>(
     Ok(answer)
 }
 
+/// [`replace_with`] for one file of many: it is whole or not at all for who opens it, but after a power cut it may be
+/// gone or cut short until somebody called [`sync_all`].
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_for_now(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    let permissions = Permissions::from_mode(mode);
+    let mut temp = tempfile::Builder::new().prefix(".new-").permissions(permissions).tempfile_in(folder_of(path))?;
+    temp.as_file().set_permissions(Permissions::from_mode(mode))?;
+    temp.write_all(content)?;
+    temp.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Waits until everything that was written to the file system of `folder` is on its disk.
+///
+/// # Errors
+/// When the folder cannot be opened, or the disk reports an error.
+pub fn sync_all(folder: &Path) -> io::Result<()> {
+    Ok(nix::unistd::syncfs(File::open(folder)?)?)
+}
+
 /// [`replace`] with content at hand.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use anyhow::bail;
 use clap::Args;
 use model::Node;
 
+use crate::build::group::Group;
 use crate::build::{BuildError, OverlayKind, Workshop};
 use crate::cli::say::warn;
 use crate::site::Site;
@@ -17,14 +18,15 @@ use crate::site::Site;
 pub struct Arguments {
     /// Node names, also as n[1-3,5]; none: all nodes
     nodes: Vec<String>,
-    /// How many nodes at a time; 0: one for each CPU
+    /// How many nodes at a time; 0: what suits this machine
     #[arg(long, default_value_t = 0)]
     workers: usize,
 }
 
 pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
-    let shop = workshop(site)?;
+    let shop = workshop(site)?.grouped();
     let nodes = named(&shop, &arguments.nodes)?;
+    let group = Group::begin(site)?;
     let failures = Mutex::new(Vec::new());
     each(&nodes, arguments.workers, |node| {
         for kind in OverlayKind::BOTH {
@@ -37,6 +39,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
             }
         }
     });
+    group.finish()?;
     let mut failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
     failures.sort_by(|a, b| a.0.cmp(&b.0));
     report(&failures)
@@ -82,7 +85,9 @@ pub fn named(shop: &Workshop, patterns: &[String]) -> anyhow::Result<Vec<Arc<Nod
 
 /// Does `work` for each node, `workers` at a time.
 pub fn each(nodes: &[Arc<Node>], workers: usize, work: impl Fn(&Arc<Node>) + Sync) {
-    let workers = if workers == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { workers };
+    // More than there are processors: most of the time goes into waiting until the disk has it.
+    let default = || (4 * std::thread::available_parallelism().map_or(1, usize::from)).max(8);
+    let workers = if workers == 0 { default() } else { workers };
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..workers.min(nodes.len()) {
