@@ -309,6 +309,50 @@ fn a_changed_overlay_is_in_the_next_answer() {
     assert_eq!(world.ask("GET", "/runtime/02:00:00:00:00:01", &[("If-None-Match", &tag)]).code, 304);
 }
 
+#[test]
+fn status_and_images_do_not_wait_behind_builds() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let mut world = site();
+    let mut nodes = String::from("nodes:\n");
+    for n in 0..150 {
+        let mac = format!("02:00:00:00:01:{n:02x}");
+        nodes.push_str(&format!(
+            "  n{n:03}: {{image name: oak, runtime overlay: [slow], network devices: {{a: {{hwaddr: {mac}}}}}}}\n"
+        ));
+    }
+    world.put("etc/warewulf/nodes.conf", &nodes);
+    let loops = "{{ range .AllNodes }}{{ range $.AllNodes }}{{ range $.AllNodes }}{{ end }}{{ end }}{{ end }}";
+    world.put("var/overlays/slow/rootfs/etc/slow.ww", &format!("{loops}{{{{ .Id }}}}\n"));
+    world.start();
+    let built = Arc::new(AtomicUsize::new(0));
+    let asking: Vec<_> = (0..40)
+        .map(|n| {
+            let mut stream = world.connect(&Way::default());
+            let built = built.clone();
+            std::thread::spawn(move || {
+                let path = format!("/runtime/02:00:00:00:01:{n:02x}");
+                stream.write_all(&request("GET", &path, &[], "")).unwrap();
+                let reply = read_reply(&mut stream, false);
+                built.fetch_add(1, Ordering::SeqCst);
+                reply.code
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(100));
+    for _ in 0..3 {
+        world.status();
+        assert_eq!(world.fetch("/image/02:00:00:00:01:00").code, 200);
+    }
+    let before = built.load(Ordering::SeqCst);
+    assert!(before < 40, "all builds were over before anything else was answered");
+    // Killing the daemon spares us the wait for forty builds.
+    world.kill();
+    for asked in asking {
+        let code = asked.join().unwrap();
+        assert!([0, 200].contains(&code), "{code}");
+    }
+}
+
 /// An image too large for the buffers of two sockets.
 fn large(world: &World, letter: &str) {
     world.put("new", &letter.repeat(64 << 20));

@@ -239,6 +239,13 @@ impl World {
         None
     }
 
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     pub fn connect(&mut self, way: &Way) -> TcpStream {
         let target = SocketAddr::new(way.host, self.port);
         let domain = if way.host.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };

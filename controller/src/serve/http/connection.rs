@@ -34,7 +34,7 @@ const STALL: Duration = Duration::from_secs(120);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// As much as one call sends at most, so that other connections have their turn.
-const TURN: u64 = 1 << 20;
+const TURN: u64 = 8 << 20;
 
 /// Serves one connection until the caller, an error or the daemon ends it.
 pub async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: Shared, shutdown: Shutdown) {
