@@ -20,6 +20,11 @@ fn overlay() {
     topic("overlay");
 }
 
+#[test]
+fn render() {
+    topic("render");
+}
+
 /// A world with an overlay `site` that holds /etc/site, and one node.
 fn small() -> World {
     let world = World::with_nodes("nodes: {n1: {runtime overlay: [site]}}\n");

@@ -1,0 +1,198 @@
+//! Every distribution overlay, rendered for nodes of every kind, compared with whole files.
+//!
+//! `overlays/nodes.conf` goes in; what comes out stands in `overlays/expected/NAME.txt`. After a change that is meant,
+//! run with `UPDATE_GOLDEN=1` and read the difference before you commit it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use archive::Kind;
+use controller::build::trees::{self, Found};
+use model::{Conf, NodesConf};
+use render::layer::{ImageLinks, NoImage};
+use render::reads::Read;
+use render::template::Nowhere;
+use render::{BuildTime, Job, Overlay, Source, World};
+
+/// A controller whose files are a list.
+struct Shelf {
+    files: BTreeMap<&'static str, &'static str>,
+    links: BTreeMap<&'static str, &'static str>,
+}
+
+impl Shelf {
+    fn stocked() -> Shelf {
+        Shelf {
+            files: [
+                ("/root/.ssh/authorized_keys", "ssh-ed25519 AAAAkey root@head\n"),
+                ("keys/ssh_host_rsa_key", "-----BEGIN RSA-----\nprivate\n-----END RSA-----\n"),
+                ("keys/ssh_host_rsa_key.pub", "ssh-rsa AAAA host\n"),
+                ("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\nadmin:x:1000:1000::/home/admin:/bin/bash\n"),
+                ("/etc/group", "root:x:0:\nadmin:x:1000:\n"),
+                ("/etc/hosts", "127.0.0.1 localhost\n# Do not edit after this line\n10.0.0.1 old\n"),
+                ("image:/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1::/:/bin/false\n"),
+                ("image:/etc/group", "root:x:0:\nbin:x:1:\n"),
+            ]
+            .into(),
+            links: [("/etc/localtime", "/usr/share/zoneinfo/Etc/UTC")].into(),
+        }
+    }
+}
+
+impl Source for Shelf {
+    fn file(&self, path: &str) -> Result<Option<Vec<u8>>, String> {
+        let path = path.strip_prefix("/etc/warewulf/").unwrap_or(path);
+        Ok(self.files.get(path).map(|text| text.as_bytes().to_vec()))
+    }
+
+    fn image_file(&self, image: &str, path: &str) -> Result<Option<Vec<u8>>, String> {
+        let path = format!("image:{path}");
+        Ok(self.files.get(path.as_str()).filter(|_| image == "oak").map(|text| text.as_bytes().to_vec()))
+    }
+
+    fn resolve(&self, path: &str) -> Result<String, String> {
+        self.links.get(path).map(|target| (*target).to_owned()).ok_or_else(|| format!("{path}: nothing there"))
+    }
+
+    fn newest_kernel(&self, image: &str) -> Option<String> {
+        (image == "oak").then(|| "6.1.0-28-amd64".to_owned())
+    }
+
+    fn image_links(&self, _image: &str) -> Box<dyn ImageLinks + '_> {
+        Box::new(NoImage)
+    }
+
+    fn state(&self, _read: &Read) -> [u8; 32] {
+        [0; 32]
+    }
+}
+
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/overlays")
+}
+
+fn overlays() -> Vec<Found> {
+    let share = Path::new(env!("CARGO_MANIFEST_DIR")).join("../share/overlays");
+    let mut names: Vec<String> = fs::read_dir(&share)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with('.') && !share.join(name).is_symlink())
+        .collect();
+    names.sort();
+    names
+        .into_iter()
+        .map(|name| {
+            let folder = share.join(&name);
+            Found { root: folder.join("rootfs"), folder, name, site: false }
+        })
+        .collect()
+}
+
+fn world() -> Arc<World> {
+    let conf = Conf::parse(&fs::read_to_string(here().join("warewulf.conf")).unwrap()).unwrap();
+    let nodes = NodesConf::parse(&fs::read_to_string(here().join("nodes.conf")).unwrap()).unwrap();
+    Arc::new(World::new(conf, &nodes.all_merged(), "head".into()))
+}
+
+/// What every node gets of an overlay, as one text.
+fn shown(found: &Found) -> String {
+    let overlay = Arc::new(Overlay::new(&found.name, "/overlay", trees::read(found).unwrap()));
+    let world = world();
+    let mut text = String::new();
+    for node in world.nodes() {
+        let job = Job {
+            world: Arc::clone(&world),
+            node: Arc::clone(node),
+            source: Arc::new(Shelf::stocked()),
+            outside: Arc::new(Nowhere),
+            build_time: BuildTime { text: "01-02-2026 03:04:05 UTC".into(), unix: 1_767_323_045 },
+        };
+        let outcome = job.run(&[Arc::clone(&overlay)]);
+        writeln!(text, "=== node {}", node.id).unwrap();
+        for problem in &outcome.problems {
+            writeln!(text, "!!! {problem}").unwrap();
+        }
+        for placed in &outcome.tree {
+            let entry = &placed.entry;
+            let path = String::from_utf8_lossy(&entry.path);
+            let owner = format!("{}:{}", entry.uid, entry.gid);
+            match &entry.kind {
+                Kind::Directory => writeln!(text, "--- /{path}/ {:04o} {owner}", entry.mode).unwrap(),
+                Kind::Symlink(target) => {
+                    writeln!(text, "--- /{path} -> {}", String::from_utf8_lossy(target)).unwrap();
+                }
+                Kind::File(content) if content.contains(&0) => {
+                    writeln!(text, "--- /{path} {:04o} {owner} (a program)", entry.mode).unwrap();
+                }
+                Kind::File(content) => {
+                    writeln!(text, "--- /{path} {:04o} {owner}", entry.mode).unwrap();
+                    text.push_str(&String::from_utf8_lossy(content));
+                    if !content.is_empty() && content.last() != Some(&b'\n') {
+                        text.push_str("\\ no line break at the end\n");
+                    }
+                }
+                other => writeln!(text, "--- /{path} {other:?}").unwrap(),
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn every_distribution_overlay_gives_the_files_that_were_agreed_on() {
+    let expected = here().join("expected");
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    if update {
+        fs::create_dir_all(&expected).unwrap();
+    }
+    let mut wrong = Vec::new();
+    for found in overlays() {
+        let file = expected.join(format!("{}.txt", found.name));
+        let got = shown(&found);
+        if update {
+            fs::write(&file, &got).unwrap();
+        } else if fs::read_to_string(&file).unwrap_or_default() != got {
+            wrong.push(format!("{}:\n{got}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_distribution_overlay_fails_on_any_node_or_leaves_the_words_of_a_missing_value() {
+    for found in overlays() {
+        let text = shown(&found);
+        // The overlay debug shows all data, missing and nil values among them.
+        if found.name != "debug" {
+            for word in ["!!! ", "<no value>", "<nil>", "%!"] {
+                assert!(!text.contains(word), "overlay {} gives {word}:\n{text}", found.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_declared_mode_is_of_a_file_that_is_there() {
+    for found in overlays() {
+        let Ok(text) = fs::read_to_string(found.folder.join("modes")) else { continue };
+        for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+            let path = line.split(' ').next().unwrap().trim_start_matches('/');
+            assert!(
+                found.root.join(path).symlink_metadata().is_ok() || path.starts_with("warewulf/wwclient"),
+                "overlay {} declares {path}, which is not there",
+                found.name
+            );
+        }
+    }
+}
+
+#[test]
+fn every_distribution_overlay_declares_its_modes() {
+    for found in overlays() {
+        assert!(found.folder.join("modes").is_file(), "overlay {} has no file modes", found.name);
+    }
+}
