@@ -14,6 +14,9 @@ use crate::console::Console;
 use crate::net::Net;
 use crate::undo;
 
+/// What SeaBIOS says when nothing is left to try.
+const GAVE_UP: &str = "No bootable device";
+
 /// How a machine starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Firmware {
@@ -174,6 +177,9 @@ impl Vm {
     pub fn check(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
             Some(status) => bail!("the machine went off ({status}); its last lines:\n{}", self.console.last(30)),
+            None if self.console.when(GAVE_UP).is_some() => {
+                bail!("the machine found nothing to boot; its last lines:\n{}", self.console.last(30))
+            }
             None => Ok(()),
         }
     }
