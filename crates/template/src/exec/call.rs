@@ -22,19 +22,30 @@ impl<'a> Exec<'a> {
             Target::Or => self.short_circuit(true, head, args, last, dot),
             Target::Native(native) => {
                 let values = self.arguments(function, &native.signature, head, args, last, dot)?;
-                match (native.run)(&values, self.cx) {
-                    Ok(value) => Ok(value),
-                    Err(failure) => Err(self.call_failed(function, whole, failure)),
-                }
+                let done = self.pay_for(&values).and_then(|()| (native.run)(&values, self.cx));
+                self.answered(function, whole, done)
             }
             Target::Host(signature) => {
                 let values = self.arguments(function, &signature, head, args, last, dot)?;
-                match self.host.call(&function.name, &values, self.cx) {
-                    Ok(value) => Ok(value),
-                    Err(failure) => Err(self.call_failed(function, whole, failure)),
-                }
+                let done = self.pay_for(&values).and_then(|()| self.host.call(&function.name, &values, self.cx));
+                self.answered(function, whole, done)
             }
         }
+    }
+
+    /// Any function reads the texts that it is given.
+    fn pay_for(&self, args: &[Value]) -> Result<(), Failure> {
+        let read: usize = args.iter().filter_map(Value::as_text).map(|text| text.len() / 64).sum();
+        self.cx.fuel.steps(read as u64)
+    }
+
+    /// Any text that a function gives takes room.
+    fn answered(&self, function: &Function, whole: Span, done: Result<Value, Failure>) -> Run<Value> {
+        let paid = done.and_then(|value| {
+            self.cx.fuel.bytes(value.as_text().map_or(0, crate::value::Text::len))?;
+            Ok(value)
+        });
+        paid.map_err(|failure| self.call_failed(function, whole, failure))
     }
 
     /// `and` and `or`: arguments after the one that decides are not evaluated.

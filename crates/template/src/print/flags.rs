@@ -94,8 +94,9 @@ impl Flags {
 
     /// `%U`
     pub fn unicode(&self, out: &mut Vec<u8>, code: u64) {
-        let width = self.precision.unwrap_or(4).max(4);
-        let mut text = format!("U+{code:0width$X}");
+        let digits = format!("{code:04X}");
+        let zeros = self.precision.unwrap_or(0).saturating_sub(digits.len());
+        let mut text = format!("U+{}{digits}", "0".repeat(zeros));
         if self.sharp
             && let Some(c) = u32::try_from(code).ok().and_then(char::from_u32)
             && super::quote::is_print(c)

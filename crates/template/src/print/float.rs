@@ -28,9 +28,13 @@ struct Decimal {
     exponent: i32,
 }
 
+/// No float has more decimals than this that are not zero.
+const DECIMALS: usize = 1100;
+
 /// With `precision` digits after the first.
 fn digits(f: f64, precision: Option<usize>, kind: FloatKind) -> Decimal {
-    let text = match (precision, kind) {
+    let zeros = precision.unwrap_or(0).saturating_sub(DECIMALS);
+    let text = match (precision.map(|p| p.min(DECIMALS)), kind) {
         (Some(precision), _) => format!("{f:.precision$e}"),
         #[allow(clippy::cast_possible_truncation, reason = "it was a float32 before")]
         (None, FloatKind::F32) => format!("{:e}", f as f32),
@@ -41,7 +45,8 @@ fn digits(f: f64, precision: Option<usize>, kind: FloatKind) -> Decimal {
         None => (false, text.as_str()),
     };
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-    Decimal { negative, digits: mantissa.replace('.', ""), exponent: exponent.parse().unwrap_or(0) }
+    let digits = mantissa.replace('.', "") + &"0".repeat(zeros);
+    Decimal { negative, digits, exponent: exponent.parse().unwrap_or(0) }
 }
 
 fn exponent_form(decimal: &Decimal) -> String {
@@ -61,8 +66,9 @@ fn exponent_form(decimal: &Decimal) -> String {
 }
 
 fn plain(f: f64, precision: Option<usize>, kind: FloatKind) -> String {
-    match (precision, kind) {
-        (Some(precision), _) => format!("{f:.precision$}"),
+    let zeros = precision.unwrap_or(0).saturating_sub(DECIMALS);
+    match (precision.map(|p| p.min(DECIMALS)), kind) {
+        (Some(precision), _) => format!("{f:.precision$}") + &"0".repeat(zeros),
         #[allow(clippy::cast_possible_truncation, reason = "it was a float32 before")]
         (None, FloatKind::F32) => format!("{}", f as f32),
         (None, FloatKind::F64) => format!("{f}"),

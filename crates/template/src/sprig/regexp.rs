@@ -10,8 +10,10 @@ use crate::host::Param::{Int, Text};
 use crate::value::{List, Type, Value};
 
 pub(crate) const TABLE: &[Native] = &[
-    native("regexMatch", &[Text, Text], |args, cx| {
-        Ok(Value::Bool(compile(args, cx).is_ok_and(|re| re.matches(&text(args, 1)))))
+    native("regexMatch", &[Text, Text], |args, cx| match compile(args, cx) {
+        Ok(re) => Ok(Value::Bool(re.matches(&text(args, 1)))),
+        Err(Failure::Message(_)) => Ok(Value::Bool(false)),
+        Err(other) => Err(other),
     }),
     native("mustRegexMatch", &[Text, Text], |args, cx| Ok(Value::Bool(compile(args, cx)?.matches(&text(args, 1))))),
     native("regexFind", &[Text, Text], |args, cx| find(args, panicking(args, cx)?)),
