@@ -224,6 +224,7 @@ impl Parser<'_> {
     fn template(&mut self, token: Token) -> Parsed<Call> {
         let context = "template clause";
         let name = self.template_name(context)?;
+        let named = self.tokens.get(self.next.saturating_sub(1)).map_or(token.span, |t| t.span);
         let back = self.next;
         let end = self.take_solid()?;
         let pipe = if end.kind == Kind::RightDelim {
@@ -232,7 +233,7 @@ impl Parser<'_> {
             self.next = back;
             Some(self.pipeline(context, Kind::RightDelim)?)
         };
-        let last = pipe.as_ref().map_or(token.span, |pipe| pipe.span);
+        let last = pipe.as_ref().map_or(named, |pipe| pipe.span);
         Ok(Call { span: token.span.to(last), name, pipe })
     }
 

@@ -14,13 +14,11 @@
 
 #[path = "vectors_support/data.rs"]
 mod data;
-#[path = "vectors_support/host.rs"]
-mod host;
 
 use std::path::PathBuf;
 
-use host::{Files, NAMES};
-use serde_json::Value as Json;
+use render::host::{Output, State, functions};
+use serde_json::{Value as Json, json};
 use template::{Ending, Error, ErrorKind, Failure, NoFunctions, Options, Template, Text, Time, World, Zone};
 
 /// TZ is UTC, and the environment is what the README of the vectors says.
@@ -102,10 +100,11 @@ fn every_recorded_case_gives_what_go_gave() {
 }
 
 fn check(case: &Json, sets: &Json) -> Result<(), String> {
-    let host = case["host"] == Json::Bool(true);
+    let is_host = case["host"] == Json::Bool(true);
     let text = case["template"].as_str().unwrap();
     let wants_error = case["err_kind"].as_str();
-    let parsed = if host { Template::parse("t", text, &NAMES) } else { Template::parse("t", text, &NoFunctions) };
+    let parsed =
+        if is_host { Template::parse("t", text, &functions()) } else { Template::parse("t", text, &NoFunctions) };
     let template = match (parsed, wants_error) {
         (Ok(template), None | Some("exec")) => template,
         (Err(error), Some("parse")) => return same_line(case, &error),
@@ -113,8 +112,9 @@ fn check(case: &Json, sets: &Json) -> Result<(), String> {
         (Err(error), _) => return Err(format!("does not parse: {error}")),
     };
     let data = data::build(&case["data"], sets);
-    let mut files = Files::default();
-    let ended = template.execute(&data, &mut files, &Recorded, &Options::default());
+    let mut host = State::bare();
+    let ended = template.execute(&data, &mut host, &Recorded, &Options::default());
+    let output = host.finish();
     let mut why = String::new();
     match (&ended, wants_error) {
         (Ok(_), None) => {}
@@ -127,9 +127,9 @@ fn check(case: &Json, sets: &Json) -> Result<(), String> {
         (Ok(_), Some(_)) => why = format!("no error; wanted {}\n    ", case["err"]),
         (Err(error), _) => why = format!("failed: {error}\n    "),
     }
-    if host {
+    if is_host {
         let aborted = matches!(ended, Ok(Ending::Aborted { .. }));
-        let got = files.into_json(aborted);
+        let got = as_recorded(&output, aborted);
         for key in ["files", "aborted", "backup"] {
             if got[key] != case[key] {
                 return Err(format!("{why}{key}: {}\n    wanted {}", got[key], case[key]));
@@ -137,11 +137,11 @@ fn check(case: &Json, sets: &Json) -> Result<(), String> {
         }
         return if why.is_empty() { Ok(()) } else { Err(why) };
     }
-    let got = files.only();
+    let got = &output.files[0].content;
     let key = if wants_error.is_some() { "partial" } else { "out" };
     if let Some(pattern) = case["matches"].as_str() {
         let re = regex::Regex::new(pattern).unwrap();
-        let text = String::from_utf8_lossy(&got);
+        let text = String::from_utf8_lossy(got);
         return if why.is_empty() && re.is_match(&text) { Ok(()) } else { Err(format!("{why}got {text:?}")) };
     }
     let want = match (case[key].as_str(), case[format!("{key}_hex")].as_str()) {
@@ -149,10 +149,15 @@ fn check(case: &Json, sets: &Json) -> Result<(), String> {
         (Some(text), None) => text.as_bytes().to_vec(),
         (None, None) => Vec::new(),
     };
-    if why.is_empty() && got == want {
+    if why.is_empty() && **got == *want {
         return Ok(());
     }
-    Err(format!("{why}got    {:?}\n    wanted {:?}", String::from_utf8_lossy(&got), String::from_utf8_lossy(&want)))
+    Err(format!("{why}got    {:?}\n    wanted {:?}", String::from_utf8_lossy(got), String::from_utf8_lossy(&want)))
+}
+
+fn as_recorded(output: &Output, aborted: bool) -> Json {
+    let file = |f: &render::host::File| json!({"name": f.name, "content": String::from_utf8_lossy(&f.content), "softlink": f.softlink});
+    json!({"files": output.files.iter().map(file).collect::<Vec<_>>(), "aborted": aborted, "backup": output.backup})
 }
 
 /// `template: t:3: ...` and `template: t:3:8: ...`
