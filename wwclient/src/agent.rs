@@ -84,6 +84,8 @@ struct Agent {
     trouble: Trouble,
     unplaced: Trouble,
     failures: u32,
+    /// Told to ask now while it was asking: what it gets may be older than that.
+    again: bool,
 }
 
 struct Signals {
@@ -131,6 +133,7 @@ impl Agent {
             trouble: Trouble::default(),
             unplaced: Trouble::default(),
             failures: 0,
+            again: false,
             settings,
         })
     }
@@ -264,7 +267,10 @@ impl Agent {
             loop {
                 tokio::select! {
                     fetched = &mut fetch => break fetched,
-                    wake = self.signals.any() => if wake == Wake::Leave { return Err(Beat::Leave) },
+                    wake = self.signals.any() => match wake {
+                        Wake::Leave => return Err(Beat::Leave),
+                        Wake::Refresh | Wake::Due => self.again = true,
+                    },
                     () = pulse() => {}
                 }
             }
@@ -315,6 +321,9 @@ impl Agent {
 
     /// Until the next beat, or sooner after a failure.
     async fn pause(&mut self, beat: Beat) -> Wake {
+        if std::mem::take(&mut self.again) {
+            return Wake::Refresh;
+        }
         let now = self.began.elapsed();
         let at = match beat {
             Beat::Failed => now + self.rhythm.retry(self.failures),

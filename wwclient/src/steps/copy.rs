@@ -200,6 +200,10 @@ fn attributes(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
         fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))?;
     }
     for (name, value) in sys::xattrs(from)? {
+        if name.as_c_str() == c"security.selinux" {
+            // What the old root shows is the kernel's guess; labels come from the policy once everything is there.
+            continue;
+        }
         match sys::set_xattr(to, &name, &value) {
             // The new root's file system has no such attributes (ramfs), or its labels come later.
             Err(e) if e.raw_os_error() == Some(libc::ENOTSUP) => {}
