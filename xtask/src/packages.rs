@@ -31,6 +31,9 @@ pub const BOOT: &[Need] = &[
 /// Foreign programs that the tests hold us against.
 pub const INTEROP: &[Need] = &[
     need("atftp", "a foreign TFTP client"),
+    need("isc-dhcp-client", "a foreign DHCP client: dhclient"),
+    need("dhcping", "another, for requests of single kinds"),
+    need("dnsmasq-base", "a foreign DHCP server, and a relay"),
     need("curl", "a foreign HTTP and TFTP client"),
     need("cpio", "reads the archives that we write"),
     need("iproute2", "networks for tests, in namespaces of their own"),
