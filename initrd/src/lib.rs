@@ -1,2 +1,5 @@
-//! What an initramfs holds: looks into one, and picks kernel modules in load order.
+//! What an initramfs holds: [`parts`] looks into one, [`modules`] picks kernel modules in load order. No files are opened here.
 #![forbid(unsafe_code)]
+
+pub mod modules;
+pub mod parts;

@@ -5,6 +5,7 @@ mod fields;
 mod files;
 mod genconfig;
 pub mod image;
+mod initrd;
 pub mod node;
 mod node_list;
 pub mod overlay;
@@ -64,6 +65,8 @@ enum Command {
     /// Images: what nodes boot
     #[command(visible_aliases = ["vnfs", "container"])]
     Image(image::Verbs),
+    /// Look into what kernels unpack: initramfs files, images, overlay archives
+    Initrd(initrd::Verbs),
     /// Nodes: add, change, list, status
     #[command(visible_alias = "nodes")]
     Node(node::Verbs),
@@ -142,6 +145,8 @@ fn run(line: Line) -> anyhow::Result<()> {
         Command::Version { full } => return version(&line.global, *full),
         // The file that is to be upgraded need not be one that this release understands.
         Command::Upgrade(verbs) if upgrade::is_about_configuration(verbs) => Site::unread(&line.global)?,
+        // A file is looked into anywhere, also where no site is.
+        Command::Initrd(_) => Site::unread(&line.global)?,
         _ => Site::load(&line.global)?,
     };
     if line.global.verbose || line.global.debug || line.global.loglevel < 20 {
@@ -153,6 +158,7 @@ fn run(line: Line) -> anyhow::Result<()> {
     }
     match line.command {
         Command::Image(verbs) => image::run(&site, verbs),
+        Command::Initrd(verbs) => initrd::run(verbs),
         Command::Node(verbs) => node::run(&site, verbs),
         Command::Overlay(verbs) => overlay::run(&site, verbs),
         Command::Profile(verbs) => profile::run(&site, verbs),

@@ -18,4 +18,5 @@ pub mod predict;
 mod record;
 pub mod shelf;
 pub mod tree;
+pub mod unpack;
 pub mod untar;
