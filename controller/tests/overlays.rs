@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use archive::Kind;
 use controller::build::trees::{self, Found};
-use model::{Conf, NodesConf};
+use model::{Conf, Node, NodesConf};
 use render::layer::{ImageLinks, NoImage};
 use render::reads::Read;
 use render::template::Nowhere;
-use render::{BuildTime, Job, Overlay, Source, World};
+use render::{BuildTime, Job, Outcome, Overlay, Source, World};
 
 /// A controller whose files are a list.
 struct Shelf {
@@ -98,21 +98,25 @@ fn world() -> Arc<World> {
     Arc::new(World::new(conf, &nodes.all_merged(), "head".into()))
 }
 
-/// What every node gets of an overlay, as one text.
+/// What every node gets of an overlay.
+fn everybody(overlay: &Arc<Overlay>) -> Vec<(String, Outcome)> {
+    let world = world();
+    let job = |node: &Arc<Node>| Job {
+        world: Arc::clone(&world),
+        node: Arc::clone(node),
+        source: Arc::new(Shelf::stocked()),
+        outside: Arc::new(Nowhere),
+        build_time: BuildTime { text: "01-02-2026 03:04:05 UTC".into(), unix: 1_767_323_045 },
+    };
+    world.nodes().iter().map(|node| (node.id.clone(), job(node).run(&[Arc::clone(overlay)]))).collect()
+}
+
+/// The same as one text.
 fn shown(found: &Found) -> String {
     let overlay = Arc::new(Overlay::new(&found.name, "/overlay", trees::read(found).unwrap()));
-    let world = world();
     let mut text = String::new();
-    for node in world.nodes() {
-        let job = Job {
-            world: Arc::clone(&world),
-            node: Arc::clone(node),
-            source: Arc::new(Shelf::stocked()),
-            outside: Arc::new(Nowhere),
-            build_time: BuildTime { text: "01-02-2026 03:04:05 UTC".into(), unix: 1_767_323_045 },
-        };
-        let outcome = job.run(&[Arc::clone(&overlay)]);
-        writeln!(text, "=== node {}", node.id).unwrap();
+    for (node, outcome) in everybody(&overlay) {
+        writeln!(text, "=== node {node}").unwrap();
         for problem in &outcome.problems {
             writeln!(text, "!!! {problem}").unwrap();
         }
@@ -194,5 +198,28 @@ fn every_declared_mode_is_of_a_file_that_is_there() {
 fn every_distribution_overlay_declares_its_modes() {
     for found in overlays() {
         assert!(found.folder.join("modes").is_file(), "overlay {} has no file modes", found.name);
+    }
+}
+
+#[test]
+fn every_script_for_sh_parses() {
+    for found in overlays() {
+        let overlay = Arc::new(Overlay::new(&found.name, "/overlay", trees::read(&found).unwrap()));
+        for placed in everybody(&overlay).into_iter().flat_map(|(_, outcome)| outcome.tree) {
+            let Kind::File(content) = &placed.entry.kind else { continue };
+            if !content.starts_with(b"#!/bin/sh\n") {
+                continue;
+            }
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), content).unwrap();
+            let checked = std::process::Command::new("/bin/sh").arg("-n").arg(file.path()).output().unwrap();
+            let path = String::from_utf8_lossy(&placed.entry.path).into_owned();
+            assert!(
+                checked.status.success(),
+                "overlay {}: /{path}: {}",
+                found.name,
+                String::from_utf8_lossy(&checked.stderr)
+            );
+        }
     }
 }

@@ -17,7 +17,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use model::Node;
 use render::{Job, Overlay, Problem, World};
@@ -98,6 +98,7 @@ pub struct Works {
     failures: Mutex<HashMap<PathBuf, (make::Input, BuildError)>>,
     builds: AtomicU64,
     pieces: splice::Pieces,
+    outside: OnceLock<Arc<Here>>,
     /// What stands between a node and its fresh overlays, by archive; for `node status`.
     troubles: Mutex<BTreeMap<PathBuf, (String, String)>>,
 }
@@ -184,7 +185,8 @@ impl Workshop {
 
     fn with(site: Site, works: Arc<Works>, world: Arc<World>) -> Workshop {
         let source = Arc::new(Disk::new(site.conf.paths.clone()));
-        Workshop { site, works, world, source, outside: Arc::new(Here::new()), grouped: false }
+        let outside = Arc::clone(works.outside.get_or_init(Arc::default));
+        Workshop { site, works, world, source, outside, grouped: false }
     }
 
     /// The same workshop for builds inside a [`group::Group`].
@@ -198,8 +200,7 @@ impl Workshop {
     /// # Errors
     /// [`BuildError::UnknownNode`].
     pub fn node(&self, id: &str) -> Result<Arc<Node>, BuildError> {
-        let found = self.world.nodes().iter().find(|node| node.id == id);
-        found.map(Arc::clone).ok_or_else(|| BuildError::UnknownNode(id.to_owned()))
+        self.world.node(id).map(Arc::clone).ok_or_else(|| BuildError::UnknownNode(id.to_owned()))
     }
 
     /// All nodes, by cluster name, then name.

@@ -10,7 +10,7 @@ mod plain;
 mod scalar;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{Conf, Node};
@@ -30,6 +30,7 @@ pub struct World {
     digests: Mutex<BTreeMap<Facet, [u8; 32]>>,
     /// By cluster name, the empty one first, then by name.
     nodes: Vec<Arc<Node>>,
+    by_name: HashMap<String, usize>,
     /// The controller's host name.
     pub build_host: String,
 }
@@ -49,7 +50,13 @@ impl World {
         let mut nodes: Vec<Arc<Node>> = nodes.iter().cloned().map(Arc::new).collect();
         nodes.sort_by(|a, b| (&a.profile.cluster_name, &a.id).cmp(&(&b.profile.cluster_name, &b.id)));
         let conf_digest = Sha256::digest(format!("{conf:?} {build_host}")).into();
-        World { conf, conf_digest, digests: Mutex::default(), nodes, build_host }
+        let by_name = nodes.iter().enumerate().map(|(at, node)| (node.id.clone(), at)).collect();
+        World { by_name, conf, conf_digest, digests: Mutex::default(), nodes, build_host }
+    }
+
+    /// The node of that name.
+    pub fn node(&self, id: &str) -> Option<&Arc<Node>> {
+        self.nodes.get(*self.by_name.get(id)?)
     }
 
     /// A digest over the configuration of the controller.
