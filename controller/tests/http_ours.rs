@@ -279,6 +279,16 @@ fn a_script_of_the_distribution_serves_where_the_site_has_none() {
     assert_eq!(world.fetch("/ipxe/02:00:00:00:00:01").text(), "ours for c001\n");
 }
 
+#[test]
+fn a_script_knows_the_time() {
+    let mut world = site();
+    world.put("etc/warewulf/ipxe/plain.ipxe", "{{ now.Unix }}");
+    world.start();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let told: u64 = world.fetch("/ipxe/02:00:00:00:00:01").text().parse().unwrap();
+    assert!(told.abs_diff(now) < 60, "{told}");
+}
+
 /// What an overlay is made of is looked at by each request: the next one gets the new state, whole.
 #[test]
 fn a_changed_overlay_is_in_the_next_answer() {

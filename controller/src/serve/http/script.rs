@@ -11,6 +11,7 @@ use boot::http::Refusal;
 use model::{Conf, Node};
 use template::{Limits, NoFunctions, Options, Record, Template, Value};
 
+use crate::build::outside::Here;
 use crate::cluster::Cluster;
 use crate::image::kernels;
 
@@ -38,7 +39,10 @@ pub fn render(cluster: &Cluster, kind: &str, name: &str, audience: Audience<'_>)
     let failed = |error: template::Error| Refusal::ScriptFailed(error.to_string());
     let template = Template::parse(&path.display().to_string(), source, &NoFunctions).map_err(failed)?;
     let options = Options { limits: LIMITS, ..Options::default() };
-    template.render(&variables(conf, audience), &options).map_err(failed)
+    let mut text = Vec::new();
+    // How it ended is in the text: a script has no function that stops it half way.
+    let _ending = template.execute(&variables(conf, audience), &mut text, &Here::new(), &options).map_err(failed)?;
+    Ok(text)
 }
 
 fn read(conf: &Conf, kind: &str, name: &str) -> Option<(PathBuf, Vec<u8>)> {
