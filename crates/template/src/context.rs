@@ -1,8 +1,10 @@
 //! What a running function may use besides its arguments: fuel, and the world outside through a trait.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 
 use crate::error::Failure;
+use crate::sprig::Re2;
 use crate::time::{Time, Zone};
 use crate::value::Text;
 
@@ -28,11 +30,13 @@ pub struct Fuel {
     limits: Limits,
     steps: Cell<u64>,
     bytes: Cell<u64>,
+    /// Regular expressions that this render has compiled: in a loop they are the same each time.
+    patterns: RefCell<HashMap<String, Re2>>,
 }
 
 impl Fuel {
     pub fn new(limits: Limits) -> Self {
-        Self { limits, steps: Cell::new(limits.steps), bytes: Cell::new(limits.bytes) }
+        Self { limits, steps: Cell::new(limits.steps), bytes: Cell::new(limits.bytes), patterns: RefCell::default() }
     }
 
     /// Pays for `n` steps of work.
@@ -61,6 +65,20 @@ impl Fuel {
             }
             None => Err(Failure::Exhausted(format!("the template makes more than {} bytes", self.limits.bytes))),
         }
+    }
+
+    /// A compiled expression, from the first time on.
+    pub(crate) fn pattern(
+        &self,
+        pattern: &str,
+        compile: impl FnOnce(&str) -> Result<Re2, Failure>,
+    ) -> Result<Re2, Failure> {
+        if let Some(known) = self.patterns.borrow().get(pattern) {
+            return Ok(known.clone());
+        }
+        let compiled = compile(pattern)?;
+        self.patterns.borrow_mut().insert(pattern.to_owned(), compiled.clone());
+        Ok(compiled)
     }
 
     pub fn spent(&self) -> Limits {

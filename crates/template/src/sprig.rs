@@ -91,3 +91,4 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 pub(crate) use dates::{time_method, time_text};
+pub(crate) use re2::Re2;

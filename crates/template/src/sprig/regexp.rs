@@ -35,7 +35,11 @@ const STEPS_A_LETTER: u64 = 16;
 fn compile(args: &[Value], cx: &Context<'_>) -> Result<Re2, Failure> {
     let (pattern, subject) = (text(args, 0), text(args, 1));
     cx.fuel.steps(STEPS_A_LETTER.saturating_mul(1 + pattern.len() as u64).saturating_add(subject.len() as u64))?;
-    Re2::compile(&pattern).map_err(Failure::Message)
+    cx.fuel.pattern(&pattern, |pattern| {
+        // What it takes in memory, roughly; compiled ones are kept until the render ends.
+        cx.fuel.bytes(256usize.saturating_mul(1 + pattern.len()))?;
+        Re2::compile(pattern).map_err(Failure::Message)
+    })
 }
 
 fn panicking(args: &[Value], cx: &Context<'_>) -> Result<Re2, Failure> {
