@@ -18,13 +18,13 @@ pub struct Wishes {
     pub interval: u32,
     /// Where nodes put their root: initramfs or tmpfs.
     pub root: &'static str,
-    /// More lines for the section `dhcp` of warewulf.conf.
-    pub dhcp: &'static str,
+    /// Whether the daemon answers DHCP, and who looks for an IPv6 router.
+    pub dhcp: bool,
 }
 
 impl Default for Wishes {
     fn default() -> Wishes {
-        Wishes { interval: 5, root: "tmpfs", dhcp: "" }
+        Wishes { interval: 5, root: "tmpfs", dhcp: true }
     }
 }
 
@@ -256,11 +256,12 @@ warewulf:
   autobuild overlays: true
   host overlay: false
 dhcp:
-  enabled: true
+  enabled: {dhcp}
   mode: internal
+  quiet ra: {dhcp}
   range start: 10.10.0.100
   range end: 10.10.0.199
-{dhcp}tftp:
+tftp:
   enabled: true
   mode: internal
   tftproot: {root}/tftp

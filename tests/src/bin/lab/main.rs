@@ -4,6 +4,7 @@ mod bench;
 mod bench_dhcp;
 mod bench_tftp;
 mod demo;
+mod plain;
 mod wire;
 
 use std::process::ExitCode;
