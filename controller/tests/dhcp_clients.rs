@@ -144,20 +144,8 @@ fn a_relayed_node_boots_on_a_network_of_its_own_and_option_82_comes_back() {
     let relay =
         ["dnsmasq", "-k", "-p0", "-C", "/dev/null", "--dhcp-relay=172.16.0.1,10.10.0.1", "--pid-file=", "--user=root"];
     let _relay = net.start("c", &relay);
-    let names = ["script", "m.pid", "m.leases"].map(|name| net.path(name).display().to_string());
-    let words = ["dhclient", "-1", "-sf", &names[0], "-pf", &names[1], "-lf", &names[2], "-cf", "/dev/null", "m0"];
-    let out = net.run("m", &words);
-    if let Some(pid) = fs::read_to_string(&names[1]).ok().and_then(|text| text.trim().parse().ok()) {
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-    }
-    let bound = fs::read_to_string(net.path("bound")).unwrap_or_default();
-    assert_eq!(
-        bound.trim(),
-        "172.16.0.9 mask 255.255.255.0 router 172.16.0.1 dns  name far for 86400",
-        "{}\n{}",
-        String::from_utf8_lossy(&out.stderr),
-        net.log()
-    );
+    let bound = net.dhclient_on("m", "m0");
+    assert_eq!(bound, "172.16.0.9 mask 255.255.255.0 router 172.16.0.1 dns  name far for 86400", "{}", net.log());
 
     drop(_relay);
     let socket = net.socket("c", Ipv4Addr::new(172, 16, 0, 1), 67);

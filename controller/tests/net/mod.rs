@@ -1,7 +1,12 @@
 //! Network namespaces for tests with real clients: a daemon on one side of a wire, machines on the other. Everything is
 //! named by the test's process and taken down at the end.
 #![allow(dead_code, reason = "each test uses its part")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -191,18 +196,18 @@ impl Net {
         let leases = self.path("dhclient.leases");
         fs::write(&leases, memory.unwrap_or_default()).unwrap();
         let _ = fs::remove_file(self.path("bound"));
+        self.dhclient_on("c", "c0")
+    }
+
+    /// One run of dhclient; it stays in front, so that it ends with this call and not when its lease does.
+    pub fn dhclient_on(&self, name: &str, device: &str) -> String {
         let names = ["script", "dhclient.pid", "dhclient.leases"].map(|name| self.path(name).display().to_string());
-        let out = self.run(
-            "c",
-            &["dhclient", "-1", "-sf", &names[0], "-pf", &names[1], "-lf", &names[2], "-cf", "/dev/null", "c0"],
-        );
-        // It stays in the background to renew; the next one would find it there.
-        if let Some(pid) = fs::read_to_string(&names[1]).ok().and_then(|text| text.trim().parse().ok()) {
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-        }
-        let bound = fs::read_to_string(self.path("bound")).unwrap_or_default();
-        assert!(!bound.is_empty(), "dhclient: {}\n{}", String::from_utf8_lossy(&out.stderr), self.log());
-        bound.trim().to_string()
+        let words =
+            ["dhclient", "-d", "-1", "-sf", &names[0], "-pf", &names[1], "-lf", &names[2], "-cf", "/dev/null", device];
+        let _client = self.start(name, &words);
+        self.until("dhclient has an address", |net| net.path("bound").exists());
+        self.until("all of it", |net| fs::read_to_string(net.path("bound")).is_ok_and(|text| text.ends_with('\n')));
+        fs::read_to_string(self.path("bound")).unwrap().trim().to_string()
     }
 
     /// Does something in a namespace, on a thread of its own.
