@@ -105,3 +105,47 @@ fn one_image_that_cannot_be_built_keeps_no_other_from_it() {
     assert!(ran.stderr.contains("build image elm: huge: the file has 4294967296 bytes"), "{}", ran.stderr);
     assert!(world.path("var/provision/images/oak.img").exists());
 }
+
+/// Programs of this machine with the libraries that they need, laid into the image.
+fn furnish(world: &World, programs: &[&str]) {
+    let root = world.path("var/chroots/oak/rootfs");
+    for program in programs {
+        let listed = std::process::Command::new("ldd").arg(program).output().unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        let libraries = listed.split_whitespace().filter(|word| word.starts_with('/'));
+        for file in libraries.chain([*program]) {
+            let to = root.join(&file[1..]);
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::copy(file, to).unwrap();
+        }
+    }
+    for folder in ["proc", "dev", "sys", "run", "etc", "mnt"] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+    }
+}
+
+#[test]
+fn a_command_runs_inside_the_image_and_what_it_changes_is_built() {
+    if !nix::unistd::geteuid().is_root() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "a mount namespace needs root");
+        eprintln!("skipped: a mount namespace needs root");
+        return;
+    }
+    let world = small();
+    furnish(&world, &["/bin/sh", "/bin/cat"]);
+    world.put("shared/text", &json!("from outside\n"));
+    let inside = "cat /mnt/text; echo new > /etc/made; echo lost > /run/x; echo no > /mnt/text; pwd";
+    let ran = world.run(&["image", "exec", "-b", "@ROOT@/shared:/mnt:ro", "oak", "/bin/sh", "-c", inside]);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    assert!(ran.stdout.starts_with("from outside\n/\nimage oak: built in "), "{}", ran.stdout);
+    assert_eq!(world.read("shared/text"), "from outside\n");
+    let entries = archive::newc::read(&std::fs::read(world.path("var/provision/images/oak.img")).unwrap()).unwrap();
+    assert!(entries.iter().any(|entry| entry.path == b"etc/made"));
+    assert!(!world.path("var/chroots/oak/rootfs/run/x").exists());
+    assert!(!std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(world.root().to_str().unwrap()));
+    let failed = world.run(&["image", "exec", "oak", "/bin/sh", "-c", "exit 3"]);
+    assert_eq!(failed.exit, 255);
+    assert!(failed.stderr.contains("exit status: 3; the image is not built"), "{}", failed.stderr);
+    let missing = world.run(&["image", "exec", "--build=false", "oak", "/bin/nothing"]);
+    assert!(missing.stderr.contains("/bin/nothing in image oak: No such file"), "{}", missing.stderr);
+}

@@ -1,7 +1,10 @@
-//! `wwctl image`: what can be said about images. Tables are in [`list`], the rest of the verbs here.
+//! `wwctl image`: what can be said about images. Tables are in [`list`], commands inside images in [`inside`], the rest
+//! of the verbs here.
 
+mod inside;
 mod list;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -54,6 +57,23 @@ enum Verb {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Run a command inside an image
+    Exec {
+        #[command(flatten)]
+        how: inside::Arguments,
+        image: String,
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+    /// What `exec` runs: becomes the command
+    #[command(name = "__inside", hide = true)]
+    Inside {
+        #[arg(long, short)]
+        bind: Vec<String>,
+        image: String,
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
     /// Make an image from a folder or a tar archive
     #[command(visible_alias = "pull")]
     Import {
@@ -90,6 +110,13 @@ enum Verb {
         #[arg(long, short)]
         build: bool,
     },
+    /// Open a shell inside an image
+    #[command(visible_alias = "chroot")]
+    Shell {
+        #[command(flatten)]
+        how: inside::Arguments,
+        image: String,
+    },
     /// Show where an image's tree lies
     Show {
         image: String,
@@ -108,6 +135,8 @@ pub fn run(site: &Site, verbs: Verbs) -> anyhow::Result<()> {
         Verb::Build { images, all, force } => build_some(site, &images, all, force),
         Verb::Copy { image, new, build } => copy(site, &image, &new, build),
         Verb::Delete { images, yes } => delete(site, &images, yes),
+        Verb::Exec { how, image, command } => inside::exec(site, &image, &how, &command),
+        Verb::Inside { bind, image, command } => inside::become_it(site, &image, &bind, &command),
         Verb::Import { source, name, build, force, update } => {
             let if_there = match (force, update) {
                 (true, _) => IfThere::Replace,
@@ -119,6 +148,7 @@ pub fn run(site: &Site, verbs: Verbs) -> anyhow::Result<()> {
         Verb::Kernels { images } => list::kernels(site, &images),
         Verb::List(arguments) => list::images(site, &arguments),
         Verb::Rename { image, new, build } => rename(site, &image, &new, build),
+        Verb::Shell { how, image } => inside::shell(site, &image, &how),
         Verb::Show { image, all } => list::show(site, &image, all),
     }
 }

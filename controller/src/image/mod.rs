@@ -6,6 +6,7 @@
 //! elsewhere.
 
 pub mod build;
+pub mod chroot;
 pub mod copy;
 pub mod excludes;
 pub mod import;
