@@ -51,8 +51,14 @@ pub fn stops_write_to(pipe: OwnedFd) -> nix::Result<()> {
 /// What `undo` holds is undone when the program ends by itself.
 pub fn at_exit_tidy() {
     extern "C" fn tidy() {
-        crate::undo::tidy();
+        crate::undo::at_exit();
     }
     // SAFETY: the function takes nothing, returns nothing and does not unwind: it only removes files and sends signals.
     unsafe { libc::atexit(tidy) };
+}
+
+/// Ends the process at once, whatever its other threads do.
+pub fn leave(code: i32) -> ! {
+    // SAFETY: _exit(2) runs nothing of ours and does not return.
+    unsafe { libc::_exit(code) }
 }

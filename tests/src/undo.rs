@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 static PROCESSES: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
 /// A folder that is removed with all that is in it when this value goes, or the program is told to stop.
 #[derive(Debug)]
 pub struct Folder {
@@ -79,15 +81,25 @@ pub fn on_stop() -> anyhow::Result<()> {
     std::thread::spawn(move || {
         let mut byte = [0];
         if std::fs::File::from(read).read_exact(&mut byte).is_ok() {
+            STOPPING.store(true, Ordering::SeqCst);
             eprintln!("\nstopped: tidying up");
             tidy();
-            std::process::exit(130);
+            crate::sys::leave(130);
         }
     });
     Ok(())
 }
 
-pub(crate) fn tidy() {
+/// What is left when the program ends by itself. Who was told to stop is tidying up already: the rest of the program,
+/// which fails now that its machines are gone, must not end the process under it.
+pub(crate) fn at_exit() {
+    while STOPPING.load(Ordering::SeqCst) {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    tidy();
+}
+
+fn tidy() {
     for id in locked(&PROCESSES).drain(..) {
         if let Ok(id) = i32::try_from(id) {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGKILL);
