@@ -58,16 +58,24 @@ pub fn run() -> anyhow::Result<()> {
 
     println!("{}", indent(&world.wwctl(&["node", "status"])?));
     say("timeline, seconds since power-on");
-    for (time, what) in &stages.lines {
-        println!("    {time:5.1}  {what}");
+    let mut timeline = stages.lines.clone();
+    timeline.extend(
+        stages.beats.iter().take(3).enumerate().map(|(n, time)| (*time, format!("heartbeat {} of the agent", n + 1))),
+    );
+    timeline.push((login, "login:".to_owned()));
+    if let Some(time) = vm.console().when("takes over at") {
+        timeline.push((time.as_secs_f64(), "wwclient hands over to /sbin/init".to_owned()));
     }
-    println!("    {login:5.1}  login:");
-    for (number, time) in stages.beats.iter().take(3).enumerate() {
-        println!("    {time:5.1}  heartbeat {} of the agent", number + 1);
+    timeline.sort_by(|one, other| one.0.total_cmp(&other.0));
+    for (time, what) in timeline {
+        println!("    {time:5.1}  {what}");
     }
     if let (Some(daemon), Some(qemu)) = (world.resident(), vm.resident()) {
         println!("    resident: controller {:.1} MB, QEMU {:.0} MB", daemon as f64 / 1e6, qemu as f64 / 1e6);
     }
+    let pulled: Vec<String> =
+        ["kernel", "image", "system", "runtime"].iter().map(|stage| pulled(&world, stage)).collect();
+    println!("    pulled: {}", pulled.join(", "));
     vm.off();
     drop(world);
     say("the node came up and heartbeats; nothing is left behind");
@@ -147,6 +155,13 @@ fn last_seen_falls_twice(world: &World) -> anyhow::Result<()> {
         std::thread::sleep(Duration::from_millis(500));
     }
     Ok(())
+}
+
+/// The bytes of the first download of a stage, as the daemon's log tells them.
+fn pulled(world: &World, stage: &str) -> String {
+    let lines = world.log_lines(&[&format!(" 200 /{stage}")]);
+    let bytes = lines.first().and_then(|line| line.split(": ").nth(1)?.split_whitespace().next()?.parse::<u64>().ok());
+    format!("{stage} {:.2} MB", bytes.unwrap_or_default() as f64 / 1e6)
 }
 
 fn wait_for_change(vm: &mut Vm, file: &str, text: &str) -> anyhow::Result<f64> {
