@@ -65,14 +65,28 @@ const MODULES: &[&str] = &["virtio_net", "virtio_pci", "virtio-rng", "autofs4", 
 /// # Errors
 /// When a step fails; nothing half made is taken for the image later.
 pub fn rootfs(cache: &Path) -> anyhow::Result<PathBuf> {
-    let folder = cache.join(format!("node-image-{RECIPE}"));
+    once(cache, &format!("node-image-{RECIPE}"), make)
+}
+
+/// The root that a recipe makes in a folder of the cache: made the first time, and never half.
+///
+/// # Errors
+/// When the recipe fails.
+pub(crate) fn once(
+    cache: &Path,
+    name: &str,
+    make: impl FnOnce(&Path, &Path) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
+    let folder = cache.join(name);
     let root = folder.join("rootfs");
     if folder.join("done").exists() {
         return Ok(root);
     }
     fs::create_dir_all(cache).with_context(|| format!("cannot make {}", cache.display()))?;
     // Two test programs may come here at once: the second waits and finds it made.
-    let lock = fs::File::create(cache.join("node-image.lock"))?;
+    let lock = fs::File::create(
+        cache.join(format!("{}.lock", name.trim_end_matches(|c: char| c == '-' || c.is_ascii_digit()))),
+    )?;
     lock.lock()?;
     if folder.join("done").exists() {
         return Ok(root);
@@ -89,18 +103,18 @@ pub fn rootfs(cache: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn make(folder: &Path, root: &Path) -> anyhow::Result<()> {
+    debian(folder, root, "systemd-sysv,udev,iproute2")
+}
+
+/// A small Debian with these packages, our kernel, and a shell on the serial line.
+pub(crate) fn debian(folder: &Path, root: &Path, packages: &str) -> anyhow::Result<()> {
     say("make a small Debian for the node to boot (once, one to three minutes)");
     say("  1/4 debootstrap");
     let log = folder.join("debootstrap.log");
     let mut debootstrap = Command::new("unshare");
     // What debootstrap mounts, it mounts where nobody else sees it, so that nothing stays mounted when it is stopped.
-    debootstrap.args([
-        "--mount",
-        "debootstrap",
-        "--variant=minbase",
-        "--include=systemd-sysv,udev,iproute2",
-        "bookworm",
-    ]);
+    debootstrap.args(["--mount", "debootstrap", "--variant=minbase"]);
+    debootstrap.arg(format!("--include={packages}")).arg("bookworm");
     let (out, err) = (fs::File::create(&log)?, fs::File::options().append(true).open(&log)?);
     let status = debootstrap.arg(root).stdout(out).stderr(err).status().context("cannot run debootstrap")?;
     if !status.success() {
@@ -110,7 +124,7 @@ fn make(folder: &Path, root: &Path) -> anyhow::Result<()> {
     }
     say("  2/4 kernel");
     trim(root)?;
-    kernel(folder, root)?;
+    kernel(folder, root, MODULES)?;
     say("  3/4 settings");
     settle(root)?;
     say("  4/4 done");
@@ -118,7 +132,7 @@ fn make(folder: &Path, root: &Path) -> anyhow::Result<()> {
 }
 
 /// Debian's cloud kernel, not installed but unpacked: its package wants an initramfs, and a node has ours.
-fn kernel(folder: &Path, root: &Path) -> anyhow::Result<()> {
+pub(crate) fn kernel(folder: &Path, root: &Path, wanted: &[&str]) -> anyhow::Result<()> {
     let depends = answer(Command::new("apt-cache").args(["depends", "linux-image-cloud-amd64"]))?;
     let package = depends.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
     let release = package.context("apt knows no linux-image-cloud-amd64: run apt-get update")?;
@@ -136,14 +150,14 @@ fn kernel(folder: &Path, root: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(&boot)?;
     copy(&unpacked.join("boot").join(format!("vmlinuz-{release}")), &boot.join(format!("vmlinuz-{release}")))?;
     copy(&unpacked.join("boot").join(format!("config-{release}")), &boot.join(format!("config-{release}")))?;
-    modules(&unpacked.join("lib/modules").join(release), &root.join("usr/lib/modules").join(release))?;
+    modules(&unpacked.join("lib/modules").join(release), &root.join("usr/lib/modules").join(release), wanted)?;
     answer(Command::new(depmod()?).arg("-b").arg(root).arg(release))?;
     fs::remove_dir_all(&unpacked)?;
     Ok(())
 }
 
 /// Copies the wanted modules with all that they depend on, as modules.dep of an index made on the side says.
-fn modules(from: &Path, to: &Path) -> anyhow::Result<()> {
+fn modules(from: &Path, to: &Path, wanted: &[&str]) -> anyhow::Result<()> {
     let release = from.file_name().context("modules stand in a folder named by the release")?;
     let base = from.ancestors().nth(3).context("modules stand in lib/modules")?;
     answer(Command::new(depmod()?).arg("-b").arg(base).arg(release))?;
@@ -151,7 +165,7 @@ fn modules(from: &Path, to: &Path) -> anyhow::Result<()> {
     for line in index.lines() {
         let Some((module, needs)) = line.split_once(':') else { continue };
         let name = module.rsplit('/').next().unwrap_or(module).trim_end_matches(".ko").replace('_', "-");
-        if !MODULES.iter().any(|wanted| wanted.replace('_', "-") == name) {
+        if !wanted.iter().any(|wanted| wanted.replace('_', "-") == name) {
             continue;
         }
         for file in std::iter::once(module).chain(needs.split_whitespace()) {
@@ -213,7 +227,7 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::copy(from, to).map(|_| ()).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
 }
 
-fn answer(command: &mut Command) -> anyhow::Result<String> {
+pub(crate) fn answer(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

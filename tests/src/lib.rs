@@ -7,6 +7,7 @@ pub mod frame;
 pub mod image;
 pub mod net;
 pub mod place;
+pub mod roots;
 pub mod sys;
 pub mod undo;
 pub mod vm;

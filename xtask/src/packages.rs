@@ -26,6 +26,7 @@ pub const BOOT: &[Need] = &[
     need("iproute2", "the network between node and controller, in a namespace of its own"),
     need("debootstrap", "the image that the node boots: a small Debian"),
     need("kmod", "the module index of that image's kernel"),
+    need("e2fsprogs", "the file system on a node's disk"),
 ];
 
 /// Foreign programs that the tests hold us against.

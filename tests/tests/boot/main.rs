@@ -12,5 +12,6 @@ mod empty;
 mod first_light;
 mod refused;
 mod restarted;
+mod roots;
 mod scenario;
 mod site;
