@@ -9,7 +9,6 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -18,9 +17,9 @@ use crate::fetch::{Answer, Client, unpack};
 use crate::log::{self, Trouble};
 use crate::manifest::{Manifest, Validators};
 use crate::net::{self, Missing, Reach};
-use crate::presence::{self, Presence};
+use crate::presence;
 use crate::rhythm::Rhythm;
-use crate::settings::{Options, Settings, Surroundings};
+use crate::settings::Settings;
 use crate::steps::scripts::program;
 use crate::tree::{Tree, shown};
 
@@ -29,51 +28,9 @@ const SECOND_THOUGHTS: Duration = Duration::from_secs(5);
 /// A server may ask for patience, but not for ever.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// Runs until it is told to leave.
-pub fn run(options: &Options) -> ExitCode {
-    log::set_debug(options.debug);
-    match live(options) {
-        Ok(code) => code,
-        Err(e) => {
-            log::say(format_args!("{e:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn live(options: &Options) -> anyhow::Result<ExitCode> {
-    let around = Surroundings {
-        ww_ipaddr: std::env::var("WW_IPADDR").ok(),
-        program: std::env::current_exe().unwrap_or_default(),
-    };
-    let load = || Settings::load(Path::new("/"), &options.warewulfconf, &around);
-    let settings = load()?;
-    if !settings.live {
-        log::say(format_args!(
-            "{} is not the installed agent: what it does goes to {}, not to /",
-            around.program.display(),
-            settings.target.display()
-        ));
-        std::fs::create_dir_all(&settings.target).with_context(|| format!("{}", settings.target.display()))?;
-    }
-    let own = if settings.live { "/var/run/wwclient.pid" } else { "/var/run/wwclient-test.pid" };
-    let pidfile = options.pidfile.clone().unwrap_or_else(|| PathBuf::from(own));
-    let mut presence = Presence::take(&pidfile, &settings.target)?;
-    if options.background && !options.once {
-        presence.background()?;
-    }
-    presence.announce()?;
-    let done = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the event loop")?
-        .block_on(async { Agent::new(settings)?.live(options.once, &load).await });
-    presence::leaving();
-    presence.leave();
-    done
-}
-
-struct Agent {
+/// The agent of one target.
+#[derive(Debug)]
+pub struct Agent {
     settings: Settings,
     rhythm: Rhythm,
     began: Instant,
@@ -88,6 +45,7 @@ struct Agent {
     again: bool,
 }
 
+#[derive(Debug)]
 struct Signals {
     refresh: Signal,
     terminate: Signal,
@@ -116,7 +74,8 @@ enum Beat {
 }
 
 impl Agent {
-    fn new(settings: Settings) -> anyhow::Result<Agent> {
+    /// Within the event loop: signals and timers are its.
+    pub fn new(settings: Settings) -> anyhow::Result<Agent> {
         let rhythm = Rhythm::new(settings.interval, &settings.wwid);
         let turn = u16::try_from(rhythm.next(Duration::ZERO).as_millis() % 0xffff).unwrap_or(0);
         Ok(Agent {
@@ -138,7 +97,8 @@ impl Agent {
         })
     }
 
-    async fn live(mut self, once: bool, load: &dyn Fn() -> anyhow::Result<Settings>) -> anyhow::Result<ExitCode> {
+    /// Beats until it is told to leave, or once; `load` reads the settings again.
+    pub async fn live(mut self, once: bool, load: &dyn Fn() -> anyhow::Result<Settings>) -> anyhow::Result<ExitCode> {
         presence::ready();
         log::debug(format_args!("asking {} every {} s", self.settings.url(), self.settings.interval.as_secs()));
         loop {

@@ -75,16 +75,26 @@ pub fn identity(root: &Path) -> Identity {
     Identity { asset: "Unknown".to_owned(), uuid }
 }
 
+/// The interface that names the node is not there, or not yet.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("wwid=[{name}]: {why}")]
+pub struct NoInterface {
+    name: String,
+    why: String,
+}
+
 /// The node's address as the controller knows it.
-pub fn wwid(root: &Path, named: &Wwid) -> Result<String, String> {
+pub fn wwid(root: &Path, named: &Wwid) -> Result<String, NoInterface> {
     match named {
         Wwid::Address(address) => Ok(address.clone()),
         Wwid::Interface(name) => {
             let path = root.join("sys/class/net").join(name).join("address");
             match fs::read_to_string(&path) {
                 Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
-                Ok(_) => Err(format!("wwid=[{name}]: the interface has no hardware address")),
-                Err(e) => Err(format!("wwid=[{name}]: {}: {e}", path.display())),
+                Ok(_) => {
+                    Err(NoInterface { name: name.clone(), why: "the interface has no hardware address".to_owned() })
+                }
+                Err(e) => Err(NoInterface { name: name.clone(), why: format!("{}: {e}", path.display()) }),
             }
         }
     }
@@ -220,7 +230,7 @@ mod tests {
         let machine = Machine::new(&[("sys/class/net/eth0/address", "52:54:00:10:00:01\n")]);
         let root = machine.0.path();
         assert_eq!(wwid(root, &Wwid::Interface("eth0".into())), Ok("52:54:00:10:00:01".into()));
-        assert!(wwid(root, &Wwid::Interface("ib0".into())).unwrap_err().starts_with("wwid=[ib0]: "));
+        assert!(wwid(root, &Wwid::Interface("ib0".into())).unwrap_err().to_string().starts_with("wwid=[ib0]: "));
         assert_eq!(wwid(root, &Wwid::Address("a".into())), Ok("a".into()));
     }
 }

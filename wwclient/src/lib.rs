@@ -21,6 +21,7 @@ pub mod presence;
 pub mod rhythm;
 pub mod role;
 pub mod settings;
+pub mod start;
 pub mod steps;
 pub mod sys;
 pub mod tree;

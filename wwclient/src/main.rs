@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use wwclient::role::{Role, role};
 use wwclient::settings::Options;
-use wwclient::{agent, init};
+use wwclient::{init, start};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
                 print!("{}", init::dry_run());
                 ExitCode::SUCCESS
             }
-            options => agent::run(&options),
+            options => start::run(&options),
         },
     }
 }

@@ -49,17 +49,6 @@ impl Presence {
         Ok(Presence { file, path: path.to_owned(), _name: name })
     }
 
-    /// Goes on in the background: the caller's process ends here, well.
-    pub fn background(&self) -> anyhow::Result<()> {
-        match sys::fork().context("cannot go into the background")? {
-            ForkResult::Parent { .. } => std::process::exit(0),
-            ForkResult::Child => {
-                let _ = nix::unistd::setsid();
-                std::env::set_current_dir("/").context("/")
-            }
-        }
-    }
-
     /// Writes the process id, which background changes.
     pub fn announce(&mut self) -> anyhow::Result<()> {
         let written = (|| {
@@ -73,6 +62,17 @@ impl Presence {
     /// The end.
     pub fn leave(self) {
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Goes on in the background: the caller's process ends here, well. What is locked stays locked.
+pub fn background() -> anyhow::Result<()> {
+    match sys::fork().context("cannot go into the background")? {
+        ForkResult::Parent { .. } => std::process::exit(0),
+        ForkResult::Child => {
+            let _ = nix::unistd::setsid();
+            std::env::set_current_dir("/").context("/")
+        }
     }
 }
 

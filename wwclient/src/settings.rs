@@ -84,7 +84,7 @@ impl Settings {
                 "/proc/cmdline has no wwid=: was this node booted by Warewulf? (kernel args must carry wwid=${{mac}})"
             )
         })?;
-        let wwid = facts::wwid(root, &named).map_err(|e| anyhow!(e))?;
+        let wwid = facts::wwid(root, &named)?;
         let interval = match conf.warewulf.update_interval {
             0 => 300,
             seconds => seconds,

@@ -233,3 +233,17 @@ fn from_where_it_is_installed_it_works_on_the_root() {
     assert_eq!(world.requests()[asked].answer, 304);
     agent.ends_well();
 }
+
+#[test]
+fn a_node_named_by_an_interface_waits_for_that_interface() {
+    let Some(world) = World::new("update interval: 60") else { return };
+    world.kernel_words("wwid=[late]");
+    world.serve(Served::Overlay(overlay(&[("etc/hosts", "one\n")])));
+    world.network_up();
+    let agent = world.agent(&[]);
+    world.until(WAIT, || agent.said().contains("wwid=[late]: "));
+    world.interface("late", "52:54:00:10:00:77");
+    world.until(WAIT, || world.read("etc/hosts") == "one\n");
+    assert!(world.requests()[0].line.contains("/runtime/52:54:00:10:00:77?"), "{}", world.requests()[0].line);
+    agent.ends_well();
+}

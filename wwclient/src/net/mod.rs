@@ -14,7 +14,7 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, Ro
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 pub use socket::Socket;
-pub use watch::Watch;
+pub use watch::{LINKS, Watch};
 
 /// Whether a packet to the server would leave this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

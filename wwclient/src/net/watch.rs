@@ -10,8 +10,10 @@ use tokio::io::unix::AsyncFd;
 use super::Socket;
 use crate::sys;
 
+/// The group of rtnetlink(7) that tells of links.
+pub const LINKS: u32 = 1;
 /// Groups of rtnetlink(7): link, IPv4 address and route, IPv6 address and route.
-const GROUPS: u32 = 1 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10;
+const GROUPS: u32 = LINKS | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10;
 
 /// Open before looking at the state, so that no change falls between the two.
 #[derive(Debug)]

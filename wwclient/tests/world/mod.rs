@@ -102,6 +102,17 @@ impl World {
         ip(&format!("-n {} addr add 10.77.0.2/24 dev node", self.node));
     }
 
+    /// What the node's kernel was started with.
+    pub fn kernel_words(&self, words: &str) {
+        fs::write(self.folder.path().join("cmdline"), format!("{words}\n")).unwrap();
+    }
+
+    /// One more interface on the node.
+    pub fn interface(&self, name: &str, address: &str) {
+        let n = &self.node;
+        ip(&format!("-n {n} link add {name} address {address} type veth peer name {name}x"));
+    }
+
     /// From now on answers so.
     pub fn serve(&self, served: Served) {
         {
