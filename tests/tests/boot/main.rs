@@ -15,3 +15,4 @@ mod restarted;
 mod roots;
 mod scenario;
 mod site;
+mod uefi;

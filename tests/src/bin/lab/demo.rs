@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use tests::vm::Firmware;
 use tests::world::{OVERLAY, Wishes};
 use tests::{Machine, Net, Vm, World, image, place};
 
@@ -16,7 +17,7 @@ const MAC: &str = "52:54:00:10:00:01";
 /// What a line of the daemon's log has in it when the agent itself asked.
 const AGENT: [&str; 2] = ["/runtime", "wwclient"];
 
-pub fn run() -> anyhow::Result<()> {
+pub fn run(firmware: Firmware) -> anyhow::Result<()> {
     place::can_boot()?;
     let rootfs = image::rootfs(&place::cache()?)?;
 
@@ -37,7 +38,7 @@ pub fn run() -> anyhow::Result<()> {
     println!("{}", indent(&world.wwctl(&["node", "status"])?));
 
     say("power on");
-    let mut vm = Vm::start(&net, &Machine::bios(MAC))?;
+    let mut vm = Vm::start(&net, &Machine { firmware, ..Machine::bios(MAC) })?;
     let mut stages = Stages::default();
     let login = follow_until(&world, &mut vm, &mut stages, "login:")?;
     say("the console's last lines");

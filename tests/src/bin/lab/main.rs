@@ -9,11 +9,14 @@ mod wire;
 
 use std::process::ExitCode;
 
+use tests::vm::Firmware;
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = tests::undo::on_stop().and_then(|()| match words.as_slice() {
-        ["demo"] => demo::run(),
+        ["demo"] => demo::run(Firmware::Bios),
+        ["demo", "--uefi"] => demo::run(Firmware::Uefi),
         ["bench-boot"] => bench::run(),
         ["bench-dhcp"] => bench_dhcp::run(),
         ["bench-tftp"] => bench_tftp::run(),
