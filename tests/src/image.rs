@@ -115,6 +115,7 @@ pub(crate) fn debian(folder: &Path, root: &Path, packages: &str) -> anyhow::Resu
     // What debootstrap mounts, it mounts where nobody else sees it, so that nothing stays mounted when it is stopped.
     debootstrap.args(["--mount", "debootstrap", "--variant=minbase"]);
     debootstrap.arg(format!("--include={packages}")).arg("bookworm");
+    crate::sys::tie(&mut debootstrap, None);
     let (out, err) = (fs::File::create(&log)?, fs::File::options().append(true).open(&log)?);
     let status = debootstrap.arg(root).stdout(out).stderr(err).status().context("cannot run debootstrap")?;
     if !status.success() {
