@@ -149,3 +149,75 @@ fn a_command_runs_inside_the_image_and_what_it_changes_is_built() {
     let missing = world.run(&["image", "exec", "--build=false", "oak", "/bin/nothing"]);
     assert!(missing.stderr.contains("/bin/nothing in image oak: No such file"), "{}", missing.stderr);
 }
+
+/// The three forms of the image, all whole.
+fn forms(world: &World) -> [Vec<u8>; 3] {
+    let read = |name: &str| std::fs::read(world.path("var/provision/images").join(name)).unwrap();
+    let forms = [read("oak.img"), read("oak.img.gz"), read(".oak.img.zst")];
+    archive::newc::read(&forms[0]).unwrap();
+    let mut gz = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(forms[1].as_slice()), &mut gz).unwrap();
+    assert!(gz == forms[0]);
+    assert!(zstd::decode_all(forms[2].as_slice()).unwrap() == forms[0]);
+    forms
+}
+
+#[test]
+fn a_build_that_is_killed_leaves_the_last_image_whole() {
+    let world = small();
+    let noise: String = (0..400_000_u32)
+        .map(|index| {
+            char::from(b"abcdefghijklmnopqrstuvwxyz012345"[(index.wrapping_mul(2_654_435_761) >> 27) as usize])
+        })
+        .collect();
+    for index in 0..12 {
+        world.put(&format!("var/chroots/oak/rootfs/file-{index}"), &json!(noise));
+    }
+    assert_eq!(world.run(&["image", "build", "oak"]).exit, 0);
+    let before = forms(&world);
+    for round in 0..20 {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_wwctl"))
+            .arg("--warewulfconf")
+            .arg(world.path("etc/warewulf/warewulf.conf"))
+            .args(["image", "build", "-f", "oak"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(round * 17));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // The tree is the same, so whatever was published is, too.
+        assert!(forms(&world) == before, "killed after {} ms", round * 17);
+    }
+    assert_eq!(world.run(&["image", "build", "-f", "oak"]).exit, 0);
+    let names = std::fs::read_dir(world.path("var/provision/images")).unwrap();
+    let unfinished = names.filter(|name| name.as_ref().unwrap().file_name().to_string_lossy().contains("tmp-")).count();
+    assert_eq!(unfinished, 0);
+}
+
+#[test]
+fn a_full_disk_is_said_and_the_last_image_stays() {
+    if !nix::unistd::geteuid().is_root() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "a small disk needs root");
+        eprintln!("skipped: a small disk needs root");
+        return;
+    }
+    let world = small();
+    world.put("var/provision/images/x", &json!(""));
+    let script = "mount -t tmpfs -o size=2m none var/provision || exit 1
+        build() { \"$0\" --warewulfconf etc/warewulf/warewulf.conf image build oak; }
+        build && before=$(sha256sum var/provision/images/oak.img*) || exit 2
+        head -c 8000000 /dev/urandom > var/chroots/oak/rootfs/large
+        build 2> said && exit 3
+        [ \"$before\" = \"$(sha256sum var/provision/images/oak.img*)\" ] || exit 4
+        ls -A var/provision/images | grep tmp && exit 5
+        rm var/chroots/oak/rootfs/large && build || exit 6";
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_wwctl")]).current_dir(world.root());
+    let output = unshare.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = world.read("said");
+    let last = said.lines().last().unwrap();
+    assert!(last.starts_with("ERROR: build image oak: write ") && last.contains("No space left on device"), "{said}");
+}
