@@ -6,6 +6,7 @@ mod elf;
 mod lab;
 mod packages;
 mod place;
+mod root;
 mod shell;
 mod suite;
 

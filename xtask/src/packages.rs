@@ -37,6 +37,8 @@ pub const INTEROP: &[Need] = &[
     need("dnsmasq-base", "a foreign DHCP server, and a relay"),
     need("curl", "a foreign HTTP and TFTP client"),
     need("cpio", "reads the archives that we write"),
+    need("zstd", "packs and unpacks what we unpack and pack"),
+    need("xz-utils", "the same"),
     need("iproute2", "networks for tests, in namespaces of their own"),
     need("kmod", "module indexes to compare with"),
 ];

@@ -12,13 +12,14 @@ use anyhow::Context;
 use crate::agent::Route;
 use crate::place::Place;
 use crate::shell::{self, say};
-use crate::{dist, packages};
+use crate::{dist, packages, root};
 
 /// # Errors
 /// When a program that the rings need cannot be had; a ring that fails is counted instead.
 pub fn run(place: &Place, route: Route) -> anyhow::Result<ExitCode> {
     packages::ensure(packages::BOOT)?;
     packages::ensure(packages::INTEROP)?;
+    root::ensure(&place.root.join("target"))?;
     let mut report = Report::default();
 
     report
