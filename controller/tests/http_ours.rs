@@ -94,6 +94,16 @@ fn an_unknown_compression_is_an_empty_404_that_status_knows() {
 }
 
 #[test]
+fn an_image_built_here_has_a_zstd_form() {
+    let mut world = running();
+    world.put("var/provision/images/.oak.img.zst", "packed by zstd");
+    let reply = world.fetch("/image/02:00:00:00:00:01?compress=zst");
+    assert_eq!((reply.code, reply.text()), (200, "packed by zstd".to_string()));
+    world.status_becomes("c001", "image", "oak.img.zst");
+    assert_eq!(world.fetch("/system/02:00:00:00:00:01?compress=zst").code, 404);
+}
+
+#[test]
 fn an_image_name_that_leads_out_is_refused() {
     let mut world = running();
     assert_eq!(world.fetch("/image/02:00:00:00:00:03").code, 400);

@@ -204,7 +204,8 @@ fn script_has_one_form(ask: &StageAsk) -> Result<(), Refusal> {
 fn known_form(ask: &StageAsk) -> Result<(), Refusal> {
     match &ask.compress {
         Compress::Other(word) => Err(Refusal::UnknownCompression(word.clone())),
-        Compress::No | Compress::Gz => Ok(()),
+        Compress::Zst if ask.stage != Stage::Image => Err(Refusal::UnknownCompression("zst".into())),
+        Compress::No | Compress::Gz | Compress::Zst => Ok(()),
     }
 }
 

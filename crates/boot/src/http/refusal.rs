@@ -53,7 +53,7 @@ pub enum Refusal {
     ScriptFailed(String),
     #[error("there is no compressed form beside it")]
     NotCompressed,
-    #[error("compress={0} is not known; gz is")]
+    #[error("there is no form for compress={0}; gz is known, and zst for images that were built here")]
     UnknownCompression(String),
     #[error("the image holds no such boot loader")]
     NoLoader,

@@ -51,6 +51,8 @@ impl Stage {
 pub enum Compress {
     No,
     Gz,
+    /// Images only; stock has none.
+    Zst,
     /// A word that means nothing to us.
     Other(String),
 }
@@ -245,6 +247,7 @@ impl Query {
         let compress = match self.get("compress") {
             None | Some("") => Compress::No,
             Some("gz") => Compress::Gz,
+            Some("zst") => Compress::Zst,
             Some(other) => Compress::Other(other.to_string()),
         };
         StageAsk { stage, wwid, asset_key: self.first("assetkey"), uuid: self.first("uuid"), compress, file }

@@ -161,11 +161,15 @@ fn an_unknown_compression_is_not_found_and_said_so() {
     let site = site();
     for path in ["image", "kernel", "runtime"] {
         for word in ["zst", "GZ", "gzip"] {
+            if (path, word) == ("image", "zst") {
+                continue;
+            }
             let target = format!("/{path}/02:00:00:00:00:01?compress={word}");
             assert_eq!(site.refuses(&target), (404, Some("NOT_FOUND"), "c1"), "{target}");
         }
         assert!(site.ask(&format!("/{path}/02:00:00:00:00:01?compress=")).verdict.is_ok());
     }
+    assert!(site.ask("/image/02:00:00:00:00:01?compress=zst").verdict.is_ok());
 }
 
 #[test]
