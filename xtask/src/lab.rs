@@ -8,7 +8,7 @@ use anyhow::Context;
 use crate::agent::Route;
 use crate::place::Place;
 use crate::shell::{self, say};
-use crate::{dist, packages};
+use crate::{dist, packages, root};
 
 /// Makes the release, then becomes `lab RECIPE`.
 ///
@@ -16,6 +16,7 @@ use crate::{dist, packages};
 /// When something is absent that cannot be installed, or a build fails.
 pub fn run(place: &Place, route: Route, recipe: &str, words: &[&str]) -> anyhow::Result<ExitCode> {
     packages::ensure(packages::BOOT)?;
+    root::ensure(&place.target)?;
     let dist = dist::make(place, route)?;
     say("build lab");
     let mut cargo = shell::cargo();
