@@ -77,6 +77,9 @@ pub fn run(firmware: Firmware) -> anyhow::Result<()> {
     let pulled: Vec<String> =
         ["kernel", "image", "system", "runtime"].iter().map(|stage| pulled(&world, stage)).collect();
     println!("    pulled: {}", pulled.join(", "));
+    let status =
+        vm.ask("grep -E 'VmRSS|Threads' /proc/$(systemctl show -p MainPID --value wwclient)/status", PATIENCE)?;
+    println!("    the agent on the node: {}", status.split_whitespace().collect::<Vec<_>>().join(" "));
     vm.off();
     drop(world);
     say("the node came up and heartbeats; nothing is left behind");
