@@ -35,6 +35,7 @@ pub const INTEROP: &[Need] = &[
     need("isc-dhcp-client", "a foreign DHCP client: dhclient"),
     need("dhcping", "another, for requests of single kinds"),
     need("dnsmasq-base", "a foreign DHCP server, and a relay"),
+    need("netbase", "the names of ports, which atftp and dhcping look up"),
     need("curl", "a foreign HTTP and TFTP client"),
     need("cpio", "reads the archives that we write"),
     need("zstd", "packs and unpacks what we unpack and pack"),
