@@ -1,10 +1,9 @@
-//! One archive: is it stale, how it is made, how it is published.
+//! One archive: how it is made, and from what.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,59 +15,15 @@ use render::layer::Placed;
 use render::reads::Read;
 use sha2::{Digest, Sha256};
 
-use super::record::{Dates, Record, hex, identity};
-use super::{BuildError, OverlayKind, Workshop, group, trees};
-use crate::site::Site;
-use crate::store::publish;
+use super::files::Files;
+use super::record::{Dates, Record, hex};
+use super::{BuildError, OverlayKind, Workshop, trees};
 
 /// What an archive is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Input {
-    reads: BTreeSet<Read>,
-    digest: String,
-}
-
-/// Where the archive lies.
-pub(super) fn image(site: &Site, node: &Node, kind: OverlayKind) -> PathBuf {
-    site.conf.paths.built_overlays(&node.id).join(format!("{}.img", kind.stem()))
-}
-
-/// The archive, built when it must be.
-pub(super) fn fresh(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<PathBuf, BuildError> {
-    let files = Files::of(&shop.site, node, kind);
-    if !must_build(shop, node, kind, &files) {
-        return Ok(files.image);
-    }
-    let turn = {
-        let mut turns = shop.works.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(turns.entry(files.image.clone()).or_default())
-    };
-    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-    // Whoever had the turn before may have done the work.
-    if !must_build(shop, node, kind, &files) {
-        return Ok(files.image);
-    }
-    let built = match failed_before(shop, node, kind, &files) {
-        Some(error) => Err(error),
-        None => build(shop, node, kind).map(|_| ()),
-    };
-    let mut troubles = shop.works.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-    match &built {
-        Ok(()) => troubles.remove(&files.image),
-        Err(error) => {
-            let words = format!("the {kind} overlay of {} is not built: {error}", node.id);
-            troubles.insert(files.image.clone(), (node.id.clone(), words))
-        }
-    };
-    drop(troubles);
-    match built {
-        Ok(()) => Ok(files.image),
-        Err(error) if files.image.exists() => {
-            tracing::warn!("the last good {kind} overlay of {} is sent: {error}", node.id);
-            Ok(files.image)
-        }
-        Err(error) => Err(error),
-    }
+    pub(super) reads: BTreeSet<Read>,
+    pub(super) digest: String,
 }
 
 /// Renders and publishes. What comes out the same stays the same file.
@@ -106,81 +61,8 @@ pub(super) fn build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Res
     Ok(outcome.warnings)
 }
 
-/// The files of one archive.
-struct Files {
-    folder: PathBuf,
-    memory: PathBuf,
-    image: PathBuf,
-    packed: PathBuf,
-    record: PathBuf,
-    lock: PathBuf,
-}
-
-impl Files {
-    fn of(site: &Site, node: &Node, kind: OverlayKind) -> Files {
-        let image = image(site, node, kind);
-        let folder = site.conf.paths.built_overlays(&node.id);
-        let packed = image.with_extension("img.gz");
-        // Apart from the archives, whose folder is as stock leaves it.
-        let memory = group::memory(site);
-        let record = memory.join(format!(".{}.{kind}.record", node.id));
-        let lock = memory.join(format!(".{}.{kind}.lock", node.id));
-        Files { folder, memory, image, packed, record, lock }
-    }
-
-    fn identity(&self) -> Option<String> {
-        identity(&[&self.image, &self.packed])
-    }
-
-    fn publish(
-        &self,
-        archive: &[u8],
-        pack: impl FnOnce() -> io::Result<Vec<u8>>,
-        old: &Record,
-        record: &mut Record,
-        grouped: bool,
-    ) -> io::Result<()> {
-        let replace = if grouped { publish::replace_for_now } else { publish::replace_with };
-        let known = self.identity().filter(|files| *files == old.files);
-        let same = known.is_some() && fs::read(&self.image).is_ok_and(|present| present == archive);
-        if !same {
-            // A crash between the two leaves a record that fits neither state, and the next look builds again.
-            replace(&self.packed, 0o600, &pack()?)?;
-            replace(&self.image, 0o600, archive)?;
-        }
-        record.files = self.identity().unwrap_or_default();
-        record.write(&self.record)
-    }
-}
-
-/// Missing, or stale where staleness counts.
-fn must_build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, files: &Files) -> bool {
-    let Ok(image) = fs::metadata(&files.image) else { return true };
-    if !shop.site.conf.warewulf.autobuild_overlays {
-        return false;
-    }
-    match Record::read(&files.record) {
-        Some(record) => {
-            Some(&record.files) != files.identity().as_ref()
-                || input(shop, node, kind, &record.reads).is_none_or(|now| now.digest != record.input)
-        }
-        // Cut short by a power cut, perhaps.
-        None if group::was_cut_short(&files.memory) => true,
-        // Nobody knows what it was made from: stock's rule.
-        None => fs::metadata(shop.site.conf.paths.nodes_conf())
-            .is_ok_and(|conf| (image.ctime(), image.ctime_nsec()) < (conf.ctime(), conf.ctime_nsec())),
-    }
-}
-
-/// The error of the last try, when nothing that it depended on changed since.
-fn failed_before(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, files: &Files) -> Option<BuildError> {
-    let failures = shop.works.failures.lock().unwrap_or_else(PoisonError::into_inner);
-    let (then, error) = failures.get(&files.image)?;
-    (input(shop, node, kind, &then.reads)? == *then).then(|| error.clone())
-}
-
 /// The state of what was read, now. `None` when an overlay cannot be read.
-fn input(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, reads: &BTreeSet<Read>) -> Option<Input> {
+pub(super) fn input(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, reads: &BTreeSet<Read>) -> Option<Input> {
     let (state, _) = overlays(shop, node, kind).ok()?;
     Some(Input { reads: reads.clone(), digest: digest(&state, shop.job(node).key(reads)) })
 }

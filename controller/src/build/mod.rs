@@ -5,6 +5,8 @@
 //! file, with its ETag and its times. Without a record, stock's rule holds: older than nodes.conf is stale.
 
 pub mod disk;
+mod files;
+mod fresh;
 pub mod group;
 mod make;
 pub mod outside;
@@ -131,11 +133,11 @@ impl fmt::Debug for Works {
 pub fn fresh_overlay(cluster: &Cluster, node: &str, kind: OverlayKind) -> Result<PathBuf, BuildError> {
     let workshop = Workshop::of(cluster);
     let node = workshop.node(node)?;
-    let asked = make::fresh(&workshop, &node, kind);
+    let asked = fresh::fresh(&workshop, &node, kind);
     // As in stock, who asks for one finds both; only the one that was asked for decides.
     let other = if kind == OverlayKind::System { OverlayKind::Runtime } else { OverlayKind::System };
-    if !make::image(&workshop.site, &node, other).exists()
-        && let Err(error) = make::fresh(&workshop, &node, other)
+    if !files::image(&workshop.site, &node, other).exists()
+        && let Err(error) = fresh::fresh(&workshop, &node, other)
     {
         tracing::debug!("the {other} overlay of {} is not built: {error}", node.id);
     }

@@ -26,6 +26,7 @@ pub struct Conf {
     pub nfs: Nfs,
     pub ssh: Ssh,
     pub image_mounts: Vec<ImageMount>,
+    pub overlays: Overlays,
     pub paths: Paths,
     /// `wwclient: port`, the agent's source port.
     pub wwclient_port: Option<u16>,
@@ -63,6 +64,30 @@ impl Default for Warewulf {
             grubboot: false,
             systemd_name: String::new(),
         }
+    }
+}
+
+/// What a site overlay does to the distribution overlay of its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OverlayMerge {
+    /// Hides it, as stock.
+    #[default]
+    Whole,
+    /// Hides only the files that it holds itself.
+    Files,
+}
+
+/// `overlays:`, how overlays are found and kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overlays {
+    /// Whether a build of all nodes writes whole archives, as stock does, or keeps recipes of shared pieces.
+    pub materialize: bool,
+    pub merge: OverlayMerge,
+}
+
+impl Default for Overlays {
+    fn default() -> Self {
+        Overlays { materialize: true, merge: OverlayMerge::Whole }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-use crate::conf::{Api, Conf, Dhcp, DhcpMode, ImageMount, Nfs, Paths, Ssh, Tftp, TftpMode, Warewulf};
+use crate::conf::{
+    Api, Conf, Dhcp, DhcpMode, ImageMount, Nfs, OverlayMerge, Overlays, Paths, Ssh, Tftp, TftpMode, Warewulf,
+};
 use crate::error::ConfError;
 use crate::read::{Section, wrong};
 use crate::yaml;
@@ -26,6 +28,7 @@ impl Conf {
         conf.nfs = section(&mut top, "nfs", nfs)?;
         conf.ssh = section(&mut top, "ssh", ssh)?;
         conf.image_mounts = image_mounts(&mut top)?;
+        conf.overlays = section(&mut top, "overlays", overlays)?;
         conf.paths = section(&mut top, "paths", paths)?;
         conf.wwclient_port = section(&mut top, "wwclient", |section| section.number("port"))?;
         // The version of the file's form in older releases.
@@ -171,6 +174,15 @@ fn tftp(section: &mut Section<'_>) -> Result<Tftp, ConfError> {
     })
 }
 
+fn overlays(section: &mut Section<'_>) -> Result<Overlays, ConfError> {
+    let or = Overlays::default();
+    let merges = [("whole", OverlayMerge::Whole), ("files", OverlayMerge::Files)];
+    Ok(Overlays {
+        materialize: section.truth("materialize")?.unwrap_or(or.materialize),
+        merge: choice(section, "merge", &merges)?.unwrap_or(or.merge),
+    })
+}
+
 fn nfs(section: &mut Section<'_>) -> Result<Nfs, ConfError> {
     let or = Nfs::default();
     let path = section.path("export paths");
@@ -253,6 +265,16 @@ fn choice<T: Copy>(section: &mut Section<'_>, key: &str, of: &[(&str, T)]) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn absent_overlay_keys_mean_what_stock_does() {
+        assert_eq!(Conf::parse("").unwrap().overlays, Overlays { materialize: true, merge: OverlayMerge::Whole });
+        let conf = Conf::parse("overlays:\n  materialize: false\n  merge: files\n").unwrap();
+        assert_eq!(conf.overlays, Overlays { materialize: false, merge: OverlayMerge::Files });
+        assert!(conf.unknown.is_empty());
+        let error = Conf::parse("overlays:\n  merge: some\n").unwrap_err().to_string();
+        assert!(error.starts_with("line 2, column 10: overlays.merge: "), "{error}");
+    }
 
     #[test]
     fn an_empty_file_gives_the_defaults() {

@@ -1,6 +1,6 @@
 //! warewulf.conf as a document: with all defaults filled in, and old files in the present form.
 
-use crate::conf::{Conf, DhcpMode, TftpMode};
+use crate::conf::{Conf, DhcpMode, OverlayMerge, TftpMode};
 use crate::error::ConfError;
 use crate::read::{Section, wrong};
 use crate::upgrade::Mount;
@@ -64,6 +64,7 @@ impl Conf {
         if !mounts.is_empty() {
             top.push(("image mounts".into(), Doc::List(mounts)));
         }
+        section(&mut top, "overlays", self.overlays_doc());
         section(&mut top, "paths", self.paths_doc());
         if let Some(port) = self.wwclient_port {
             section(&mut top, "wwclient", vec![("port".into(), Doc::Word(port.to_string()))]);
@@ -112,6 +113,14 @@ impl Conf {
         text(&mut entries, "range6 start", &dhcp.range6_start);
         text(&mut entries, "range6 end", &dhcp.range6_end);
         text(&mut entries, "systemd name", &dhcp.systemd_name);
+        entries
+    }
+
+    /// Only what differs from stock's ways: stock knows no such section.
+    fn overlays_doc(&self) -> Entries {
+        let mut entries = Entries::new();
+        when(&mut entries, "materialize", !self.overlays.materialize, false);
+        when(&mut entries, "merge", self.overlays.merge == OverlayMerge::Files, "files");
         entries
     }
 
@@ -236,6 +245,7 @@ const KEYS: &[(&str, Holds)] = &[
     ),
     ("ssh", Part(&[("key types", Texts)])),
     ("image mounts", Items(&[("source", Text), ("dest", Text), ("readonly", Truth), ("copy", Truth)])),
+    ("overlays", Part(&[("materialize", Truth), ("merge", Text)])),
     (
         "paths",
         Part(&[
