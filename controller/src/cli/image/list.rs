@@ -178,20 +178,12 @@ fn modified(path: &Path) -> i64 {
 
 /// `22 Nov 26 16:30 UTC`.
 fn time(seconds: i64) -> String {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Days since 1 March of year 0, in eras of 400 years, so that the leap day is the last of a year.
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12;
-    let year = year_of_era + era * 400 + i64::from(month < 2);
-    let name = usize::try_from(month).ok().and_then(|month| MONTHS.get(month)).unwrap_or(&"");
-    format!("{day:02} {name} {:02} {:02}:{:02} UTC", year.rem_euclid(100), rest / 3600, rest / 60 % 60)
+    // "Sun, 22 Nov 2026 16:30:05 GMT": two calendars in one house would be one too many.
+    let date = boot::http::date::write(seconds);
+    let words: Vec<&str> = date.split_whitespace().collect();
+    let [_, day, month, year, clock, _] = words.as_slice() else { return date };
+    let (year, clock) = (year.get(2..).unwrap_or(year), clock.get(..5).unwrap_or(clock));
+    format!("{day} {month} {year} {clock} UTC")
 }
 
 #[cfg(test)]
