@@ -1,6 +1,5 @@
 //! The files of one archive: where they lie, and how they come to lie there.
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -42,21 +41,22 @@ impl Files {
         identity(&[&self.image, &self.packed])
     }
 
+    /// Puts the archive and its packed form in place, which `pack` makes, unless they are there already: then they stay
+    /// the files they are. Then writes the record.
     pub(super) fn publish(
         &self,
-        archive: &[u8],
-        pack: impl FnOnce() -> io::Result<Vec<u8>>,
+        pack: impl FnOnce() -> io::Result<(Vec<u8>, Vec<u8>)>,
         old: &Record,
-        record: &mut Record,
+        mut record: Record,
         grouped: bool,
     ) -> io::Result<()> {
         let replace = if grouped { publish::replace_for_now } else { publish::replace_with };
-        let known = self.identity().filter(|files| *files == old.files);
-        let same = known.is_some() && fs::read(&self.image).is_ok_and(|present| present == archive);
-        if !same {
+        let known = self.identity().is_some_and(|files| files == old.files);
+        if !known || old.content != record.content {
+            let (archive, packed) = pack()?;
             // A crash between the two leaves a record that fits neither state, and the next look builds again.
-            replace(&self.packed, 0o600, &pack()?)?;
-            replace(&self.image, 0o600, archive)?;
+            replace(&self.packed, 0o600, &packed)?;
+            replace(&self.image, 0o600, &archive)?;
         }
         record.files = self.identity().unwrap_or_default();
         record.write(&self.record)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,6 +16,7 @@ use render::layer::Placed;
 use render::reads::Read;
 use sha2::{Digest, Sha256};
 
+use super::bodies::Bodies;
 use super::files::Files;
 use super::record::{Dates, Record, hex};
 use super::{BuildError, OverlayKind, Workshop, trees};
@@ -24,6 +26,20 @@ use super::{BuildError, OverlayKind, Workshop, trees};
 pub(super) struct Input {
     pub(super) reads: BTreeSet<Read>,
     pub(super) digest: String,
+}
+
+/// What a build made, before any of it is a file.
+#[derive(Debug)]
+pub(super) struct Made {
+    /// The archive, entry by entry, with their times.
+    pub(super) entries: Vec<Entry>,
+    /// The identity of what is served: a digest over the entries. The same bytes have the same key.
+    pub(super) content: String,
+    /// What decides whether to build again.
+    pub(super) input: Input,
+    pub(super) dates: Dates,
+    /// Worth a word, and no error.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Renders and publishes. What comes out the same stays the same file.
@@ -37,6 +53,20 @@ pub(super) fn build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Res
     let lock = File::options().create(true).append(true).open(&files.lock).map_err(write)?;
     lock.lock().map_err(write)?;
 
+    let old = Record::read(&files.record).unwrap_or_default();
+    let made = make(shop, node, kind, &old, &files.image)?;
+    let pack = || {
+        let archive = archive::newc::write(&made.entries).map_err(|error| io::Error::other(error.to_string()))?;
+        let packed = shop.works.pieces.gzip(&archive, &made.entries)?;
+        Ok((archive, packed))
+    };
+    files.publish(pack, &old, made.record(), shop.grouped).map_err(write)?;
+    Ok(made.warnings)
+}
+
+/// Renders, and gives what is rendered the time since when it is what it is, as `old` knows it. `place` names the
+/// archive, for what is remembered of failures.
+fn make(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, old: &Record, place: &Path) -> Result<Made, BuildError> {
     let (state, overlays) = overlays(shop, node, kind)?;
     let job = shop.job(node);
     let outcome = job.run(&overlays);
@@ -45,20 +75,64 @@ pub(super) fn build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Res
     let mut failures = shop.works.failures.lock().unwrap_or_else(PoisonError::into_inner);
     if !outcome.problems.is_empty() {
         let error = BuildError::Problems(Arc::new(outcome.problems));
-        failures.insert(files.image.clone(), (input, error.clone()));
+        failures.insert(place.to_owned(), (input, error.clone()));
         return Err(error);
     }
-    failures.remove(&files.image);
+    failures.remove(place);
     drop(failures);
+    let bodies = &shop.works.bodies;
+    let (entries, dates) = dated(outcome.tree, old, now(), bodies);
+    Ok(Made { content: content_key(&entries, bodies), entries, input, dates, warnings: outcome.warnings })
+}
 
-    let old = Record::read(&files.record).unwrap_or_default();
-    let (entries, dates) = dated(outcome.tree, &old, now());
-    let archive = archive::newc::write(&entries)
-        .map_err(|error| BuildError::Archive { node: node.id.clone(), why: error.to_string() })?;
-    let mut record = Record { input: input.digest, files: String::new(), reads: input.reads, dates };
-    let pack = || shop.works.pieces.gzip(&archive, &entries);
-    files.publish(&archive, pack, &old, &mut record, shop.grouped).map_err(write)?;
-    Ok(outcome.warnings)
+impl Made {
+    /// What is to be remembered; which files it is in is for who writes them to say.
+    fn record(&self) -> Record {
+        Record {
+            input: self.input.digest.clone(),
+            content: self.content.clone(),
+            files: String::new(),
+            reads: self.input.reads.clone(),
+            dates: self.dates.clone(),
+        }
+    }
+}
+
+/// A digest over all that an archive says of its entries. Each part goes in with its length, so no two lists of entries
+/// have the same one.
+fn content_key(entries: &[Entry], bodies: &Bodies) -> String {
+    let mut digest = Sha256::new();
+    let mut add = |part: &[u8]| {
+        digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        digest.update(part);
+    };
+    for Entry { path, mode, uid, gid, mtime, kind, xattrs } in entries {
+        add(path);
+        add(&mtime.to_le_bytes());
+        for number in [*mode, *uid, *gid] {
+            add(&number.to_le_bytes());
+        }
+        match kind {
+            Kind::File(content) => {
+                add(b"file");
+                add(&bodies.digest(content));
+            }
+            Kind::Symlink(target) => {
+                add(b"link");
+                add(target);
+            }
+            Kind::HardLink(first) => {
+                add(b"name");
+                add(first);
+            }
+            other => add(format!("{other:?}").as_bytes()),
+        }
+        for (name, value) in xattrs {
+            add(format!("{name:?}").as_bytes());
+            add(format!("{value:?}").as_bytes());
+        }
+    }
+    hex(&digest.finalize())
 }
 
 /// The state of what was read, now. `None` when an overlay cannot be read.
@@ -96,14 +170,14 @@ fn overlays(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<([u8
 }
 
 /// Gives what was rendered the time since when its content is what it is.
-fn dated(tree: Vec<Placed>, old: &Record, now: u64) -> (Vec<Entry>, Dates) {
+fn dated(tree: Vec<Placed>, old: &Record, now: u64, bodies: &Bodies) -> (Vec<Entry>, Dates) {
     let mut dates = Dates::new();
     let entries = tree
         .into_iter()
         .map(|placed| {
             let mut entry = placed.entry;
             if placed.rendered {
-                let digest = content_digest(&entry.kind);
+                let digest = content_digest(&entry.kind, bodies);
                 let since = old.dates.get(&entry.path).filter(|(known, _)| *known == digest).map_or(now, |(_, at)| *at);
                 entry.mtime = since;
                 dates.insert(entry.path.clone(), (digest, since));
@@ -114,17 +188,11 @@ fn dated(tree: Vec<Placed>, old: &Record, now: u64) -> (Vec<Entry>, Dates) {
     (entries, dates)
 }
 
-fn content_digest(kind: &Kind) -> String {
-    let mut digest = Sha256::new();
-    match kind {
-        Kind::File(content) => digest.update(content),
-        Kind::Symlink(target) => {
-            digest.update([0]);
-            digest.update(target);
-        }
-        other => digest.update(format!("{other:?}")),
-    }
-    hex(&digest.finalize())
+fn content_digest(kind: &Kind, bodies: &Bodies) -> String {
+    hex(&match kind {
+        Kind::File(content) => bodies.digest(content),
+        other => Sha256::digest(format!("{other:?}")).into(),
+    })
 }
 
 fn now() -> u64 {

@@ -4,6 +4,7 @@
 //! what it was made from: that decides whether to build again. What comes out the same stays the same
 //! file, with its ETag and its times. Without a record, stock's rule holds: older than nodes.conf is stale.
 
+pub mod bodies;
 pub mod disk;
 mod files;
 mod fresh;
@@ -100,6 +101,7 @@ pub struct Works {
     failures: Mutex<HashMap<PathBuf, (make::Input, BuildError)>>,
     builds: AtomicU64,
     pieces: splice::Pieces,
+    bodies: bodies::Bodies,
     outside: OnceLock<Arc<Here>>,
     /// What stands between a node and its fresh overlays, by archive; for `node status`.
     troubles: Mutex<BTreeMap<PathBuf, (String, String)>>,

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::store::publish;
 
 /// First line of the file; another one is another format, and no record.
-const FORMAT: &str = "overlay record 1";
+const FORMAT: &str = "overlay record 2";
 
 /// Path of what was rendered -> digest of its content, and since when it is that (seconds since 1970).
 pub type Dates = BTreeMap<Vec<u8>, (String, u64)>;
@@ -23,6 +23,8 @@ pub type Dates = BTreeMap<Vec<u8>, (String, u64)>;
 pub struct Record {
     /// Digest over the state of everything that the archive was made from.
     pub input: String,
+    /// Digest over the archive's entries: the identity of what is served.
+    pub content: String,
     /// Digest over the archive and its packed form as files (inode, size, time of change).
     pub files: String,
     /// What was read while rendering.
@@ -45,7 +47,7 @@ impl Record {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{FORMAT}\ninput {}\nfiles {}\n", self.input, self.files);
+        let mut text = format!("{FORMAT}\ninput {}\ncontent {}\nfiles {}\n", self.input, self.content, self.files);
         for read in &self.reads {
             text.push_str(&format!("read {}\n", read.line()));
         }
@@ -67,6 +69,7 @@ impl Record {
             let (word, rest) = line.split_once(' ')?;
             match word {
                 "input" => record.input = rest.to_owned(),
+                "content" => record.content = rest.to_owned(),
                 "files" => record.files = rest.to_owned(),
                 "read" => {
                     record.reads.insert(Read::parse(rest)?);
@@ -112,6 +115,7 @@ mod tests {
     fn a_record_survives_its_text() {
         let record = Record {
             input: "ab12".into(),
+            content: "0a1b".into(),
             files: "cd34".into(),
             reads: [Read::Own(Facet::Id), Read::File("/a b".into())].into(),
             dates: [(b"etc/a b".to_vec(), ("ef56".to_owned(), 1_700_000_000))].into(),
@@ -122,8 +126,8 @@ mod tests {
     #[test]
     fn what_is_no_record_is_none() {
         assert_eq!(Record::parse(""), None);
-        assert_eq!(Record::parse("overlay record 2\n"), None);
-        assert_eq!(Record::parse("overlay record 1\ninput ab\n"), None);
-        assert_eq!(Record::parse("overlay record 1\nread own Nothing\nend of record\n"), None);
+        assert_eq!(Record::parse("overlay record 9\n"), None);
+        assert_eq!(Record::parse("overlay record 2\ninput ab\n"), None);
+        assert_eq!(Record::parse("overlay record 2\nread own Nothing\nend of record\n"), None);
     }
 }
