@@ -87,7 +87,7 @@ fn overlays() -> Vec<Found> {
         .into_iter()
         .map(|name| {
             let folder = share.join(&name);
-            Found { root: folder.join("rootfs"), folder, name, site: false }
+            Found { root: folder.join("rootfs"), folder, name, site: false, behind: None }
         })
         .collect()
 }

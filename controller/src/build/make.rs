@@ -155,7 +155,7 @@ fn overlays(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<([u8
     let mut digest = Sha256::new();
     let mut all = Vec::new();
     for name in kind.list(node) {
-        let found = trees::find(&shop.site.conf.paths, name).ok_or_else(|| BuildError::UnknownOverlay {
+        let found = trees::find(&shop.site.conf, name).ok_or_else(|| BuildError::UnknownOverlay {
             node: node.id.clone(),
             overlay: name.clone(),
             kind,

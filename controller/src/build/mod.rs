@@ -10,6 +10,7 @@ mod files;
 mod fresh;
 pub mod group;
 mod make;
+pub mod merged;
 pub mod outside;
 pub mod record;
 pub mod splice;
@@ -244,8 +245,9 @@ impl Workshop {
         {
             return Ok((digest, overlay));
         }
-        let entries = trees::read(found).map_err(tell)?;
-        let overlay = Arc::new(Overlay::new(&found.name, &found.root.to_string_lossy(), entries));
+        let entries = trees::read_layers(found).map_err(tell)?;
+        let entries = entries.into_iter().map(|(layer, entry)| (layer.root.to_string_lossy(), entry));
+        let overlay = Arc::new(Overlay::layered(&found.name, entries));
         let mut trees = self.works.trees.lock().unwrap_or_else(PoisonError::into_inner);
         trees.insert(found.root.clone(), (digest, Arc::clone(&overlay)));
         Ok((digest, overlay))

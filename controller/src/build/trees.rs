@@ -1,7 +1,8 @@
 //! Overlays on disk: which ones there are, where each one's tree lies, and the tree as values.
 //!
-//! A site overlay hides the distribution overlay of its name. A tree is read without following a link, but for
-//! templates that are links: what they lead to is what gets rendered.
+//! A site overlay hides the distribution overlay of its name, or only the files that it holds itself (`overlays: merge:
+//! files`; `merged` has the rules). A tree is read without following a link, but for templates that are links: what they
+//! lead to is what gets rendered.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -12,8 +13,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use archive::{Entry, Kind};
-use model::conf::Paths;
+use model::Conf;
+use model::conf::OverlayMerge;
 use sha2::{Digest, Sha256};
+
+use super::merged;
 
 /// The suffix that makes a file a template.
 pub const SUFFIX: &str = ".ww";
@@ -28,6 +32,8 @@ pub struct Found {
     pub folder: PathBuf,
     /// Its tree: `rootfs` in the folder, or the folder itself when there is none.
     pub root: PathBuf,
+    /// Of a site overlay that hides single files only: the distribution overlay behind it.
+    pub behind: Option<Box<Found>>,
 }
 
 impl Found {
@@ -39,22 +45,32 @@ impl Found {
 }
 
 /// The overlay of that name, the site's first.
-pub fn find(paths: &Paths, name: &str) -> Option<Found> {
+pub fn find(conf: &Conf, name: &str) -> Option<Found> {
     if !is_name(name) {
         return None;
     }
-    found(&paths.wwoverlaydir, name, true).or_else(|| found(&paths.distribution_overlays(), name, false))
+    sites(conf, name).or_else(|| found(&conf.paths.distribution_overlays(), name, false))
+}
+
+/// The site's overlay, with what it lets through.
+fn sites(conf: &Conf, name: &str) -> Option<Found> {
+    let behind = match conf.overlays.merge {
+        OverlayMerge::Whole => None,
+        OverlayMerge::Files => found(&conf.paths.distribution_overlays(), name, false).map(Box::new),
+    };
+    Some(Found { behind, ..found(&conf.paths.wwoverlaydir, name, true)? })
 }
 
 /// All overlays: those of the distribution that are not hidden, then the site's, each by name.
-pub fn all(paths: &Paths) -> Vec<Found> {
+pub fn all(conf: &Conf) -> Vec<Found> {
+    let paths = &conf.paths;
     let site = names(&paths.wwoverlaydir);
     let mut found_all: Vec<Found> = names(&paths.distribution_overlays())
         .iter()
         .filter(|name| !site.contains(name))
         .filter_map(|name| found(&paths.distribution_overlays(), name, false))
         .collect();
-    found_all.extend(site.iter().filter_map(|name| found(&paths.wwoverlaydir, name, true)));
+    found_all.extend(site.iter().filter_map(|name| sites(conf, name)));
     found_all
 }
 
@@ -72,7 +88,7 @@ fn found(folder: &Path, name: &str, site: bool) -> Option<Found> {
     }
     let rootfs = folder.join("rootfs");
     let root = if rootfs.is_dir() { rootfs } else { folder.clone() };
-    Some(Found { name: name.into(), site, folder, root })
+    Some(Found { name: name.into(), site, folder, root, behind: None })
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -144,6 +160,9 @@ pub fn look(overlay: &Found) -> io::Result<[u8; 32]> {
     if let Some(file) = overlay.declared() {
         digest.update(fs::read(file)?);
     }
+    if let Some(behind) = &overlay.behind {
+        digest.update(look(behind)?);
+    }
     Ok(digest.finalize().into())
 }
 
@@ -168,6 +187,24 @@ pub fn is_template(path: &Path) -> bool {
 /// # Errors
 /// When something cannot be read, or when the declaration of modes is wrong.
 pub fn read(overlay: &Found) -> io::Result<Vec<Entry>> {
+    Ok(read_layers(overlay)?.into_iter().map(|(_, entry)| entry).collect())
+}
+
+/// The same, each entry with the overlay that holds it: the one given, or the one behind it.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_layers(overlay: &Found) -> io::Result<Vec<(&Found, Entry)>> {
+    let own = read_one(overlay)?;
+    let Some(behind) = &overlay.behind else {
+        return Ok(own.into_iter().map(|entry| (overlay, entry)).collect());
+    };
+    let tag = |found| move |entry| (found, entry);
+    let behind = read_one(behind)?.into_iter().map(tag(behind.as_ref())).collect();
+    Ok(merged::merge(behind, own.into_iter().map(tag(overlay)).collect()))
+}
+
+fn read_one(overlay: &Found) -> io::Result<Vec<Entry>> {
     let declared = match overlay.declared() {
         Some(file) => Some(declarations(&file)?),
         None => None,
@@ -292,7 +329,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn overlay(folder: &Path) -> Found {
-        Found { name: "t".into(), site: true, folder: folder.into(), root: folder.join("rootfs") }
+        Found { name: "t".into(), site: true, folder: folder.into(), root: folder.join("rootfs"), behind: None }
     }
 
     #[test]

@@ -52,9 +52,14 @@ impl Overlay {
     /// An overlay from the entries of its tree. `root` is where the tree lies on the controller. Files that end in `.ww`
     /// are templates.
     pub fn new(name: &str, root: &str, entries: Vec<Entry>) -> Overlay {
+        Overlay::layered(name, entries.into_iter().map(|entry| (root, entry)))
+    }
+
+    /// The same, of entries that come from several trees: each with the root of its own.
+    pub fn layered<R: fmt::Display>(name: &str, entries: impl IntoIterator<Item = (R, Entry)>) -> Overlay {
         let items = entries
             .into_iter()
-            .map(|entry| {
+            .map(|(root, entry)| {
                 let script = match (&entry.kind, entry.path.strip_suffix(b".ww")) {
                     (Kind::File(text), Some(target)) if !target.is_empty() && !target.ends_with(b"/") => {
                         Some(Script::new(

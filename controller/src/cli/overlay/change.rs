@@ -1,14 +1,19 @@
 //! `wwctl overlay create|delete|mkdir|import|chmod|chown`.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown as change_owner};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use model::conf::OverlayMerge;
 
-use super::tree::{existing, folders, overlay, own, place};
-use crate::build::trees;
+use super::say;
+use super::tree::{existing, folders, has_parent, inside, overlay, own};
+use crate::build::merged;
+use crate::build::trees::{self, Found};
+use crate::cli::say::warn;
 use crate::site::Site;
 use crate::store::publish;
 
@@ -119,8 +124,18 @@ pub fn delete(site: &Site, arguments: &Delete) -> anyhow::Result<()> {
     if existing(&found, path)?.symlink_metadata()?.is_dir() {
         bail!("overlay {name}: {path} is a folder: only files are deleted");
     }
-    let found = own(site, found)?;
-    let full = existing(&found, path)?;
+    let relative = inside(&found, path)?;
+    if site.conf.overlays.merge == OverlayMerge::Files
+        && merged::holder(&found, &relative).is_some_and(|layer| !layer.site)
+    {
+        bail!(
+            "overlay {name}: {path} is part of the distribution, which cannot lose single files while overlays merge by \
+             files: hide it by an empty one of the site's, or set merge: whole"
+        );
+    }
+    let name = name.clone();
+    let found = own(site, found, &relative)?;
+    let full = found.root.join(&relative);
     fs::remove_file(&full).with_context(|| format!("delete {}", full.display()))?;
     if arguments.parents {
         let parents = full.ancestors().skip(1).take_while(|parent| *parent != found.root);
@@ -131,12 +146,29 @@ pub fn delete(site: &Site, arguments: &Delete) -> anyhow::Result<()> {
             }
         }
     }
+    if let Some(behind) = &found.behind
+        && let Some(layer) = shows_again(&found, &relative)
+    {
+        say(format!("overlay {name}: /{} of {} counts again\n", layer.display(), behind.folder.display()));
+    }
     Ok(())
 }
 
+/// What of the distribution a file hid that has gone: of the same name, or its template.
+fn shows_again(found: &Found, gone: &Path) -> Option<PathBuf> {
+    let mut template = gone.as_os_str().to_owned();
+    template.push(trees::SUFFIX);
+    let plain = gone.to_str().and_then(|name| name.strip_suffix(trees::SUFFIX)).map(PathBuf::from);
+    [Some(gone.to_path_buf()), Some(template.into()), plain]
+        .into_iter()
+        .flatten()
+        .find(|path| merged::holder(found, path).is_some_and(|layer| !layer.site))
+}
+
 pub fn mkdir(site: &Site, arguments: &Mkdir) -> anyhow::Result<()> {
-    let found = own(site, overlay(site, &arguments.overlay)?)?;
-    let full = place(&found, &arguments.path)?;
+    let found = overlay(site, &arguments.overlay)?;
+    let relative = inside(&found, &arguments.path)?;
+    let full = own(site, found, &relative)?.root.join(relative);
     folders(&full, arguments.mode).with_context(|| format!("make {}", full.display()))
 }
 
@@ -151,23 +183,21 @@ pub fn import(site: &Site, arguments: &Import) -> anyhow::Result<()> {
         Some(new) => new.clone(),
         None => arguments.file.to_string_lossy().into_owned(),
     };
-    let mut full = place(&found, &wanted).or_else(|error| {
-        // The root of the tree is a folder like any other.
-        if wanted.trim_matches('/').is_empty() { Ok(found.root.clone()) } else { Err(error) }
-    })?;
-    if full.is_dir() {
-        full.push(arguments.file.file_name().context("the file has no name")?);
+    // The root of the tree is a folder like any other.
+    let mut relative = if wanted.trim_matches('/').is_empty() { PathBuf::new() } else { inside(&found, &wanted)? };
+    let full = |relative: &Path| merged::holder(&found, relative).unwrap_or(&found).root.join(relative);
+    if full(&relative).is_dir() {
+        relative.push(arguments.file.file_name().context("the file has no name")?);
     }
-    let there = full.symlink_metadata().ok();
+    let there = full(&relative).symlink_metadata().ok();
     if there.is_some() && !arguments.overwrite {
         bail!("overlay {}: {wanted} is there already: replace it with --overwrite", found.name);
     }
-    let parent_there = full.parent().is_some_and(Path::is_dir);
-    if !parent_there && !arguments.parents {
+    if !has_parent(&found, &relative) && !arguments.parents {
         bail!("overlay {}: the folder of {wanted} is not there: make it with --parents", found.name);
     }
-    let relative = full.strip_prefix(&found.root)?.to_path_buf();
-    let full = own(site, found)?.root.join(relative);
+    let full = own(site, found, &relative)?.root.join(relative);
+    let there = there.and_then(|_| full.symlink_metadata().ok());
     if let Some(parent) = full.parent() {
         // Who may not read the file has no business in folders made for it.
         let mode = if data.mode() & 0o004 == 0 { 0o750 } else { 0o755 };
@@ -185,18 +215,30 @@ pub fn import(site: &Site, arguments: &Import) -> anyhow::Result<()> {
 pub fn chmod(site: &Site, arguments: &Chmod) -> anyhow::Result<()> {
     let found = overlay(site, &arguments.overlay)?;
     existing(&found, &arguments.path)?;
-    let full = existing(&own(site, found)?, &arguments.path)?;
+    let relative = inside(&found, &arguments.path)?;
+    let found = own(site, found, &relative)?;
+    let full = found.root.join(&relative);
     if full.symlink_metadata()?.is_symlink() {
         bail!("{} is a link: a link has no mode", arguments.path);
     }
     let mode = fs::Permissions::from_mode(arguments.mode);
-    fs::set_permissions(&full, mode).with_context(|| format!("change {}", full.display()))
+    fs::set_permissions(&full, mode).with_context(|| format!("change {}", full.display()))?;
+    if found.behind.is_some()
+        && let Some(entry) = trees::read(&found)?.iter().find(|entry| entry.path == relative.as_os_str().as_bytes())
+        && entry.mode != arguments.mode
+    {
+        let word = "the distribution's folder is narrower, and both count";
+        warn(format_args!("overlay {}: {} stays {:04o}: {word}", found.name, arguments.path, entry.mode));
+    }
+    Ok(())
 }
 
 pub fn chown(site: &Site, arguments: &Chown) -> anyhow::Result<()> {
     let found = overlay(site, &arguments.overlay)?;
     existing(&found, &arguments.path)?;
-    let full = existing(&own(site, found)?, &arguments.path)?;
+    let relative = inside(&found, &arguments.path)?;
+    let found = own(site, found, &relative)?;
+    let full = found.root.join(&relative);
     let Owner { uid, gid } = arguments.owner;
     let mode = full.symlink_metadata()?.permissions();
     std::os::unix::fs::lchown(&full, uid, gid).with_context(|| format!("change {}", full.display()))?;

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::change::give;
 use super::say;
-use super::tree::{folders, overlay, own, place};
+use super::tree::{folders, has_parent, inside, overlay, own, place};
 use crate::site::Site;
 use crate::store::publish;
 
@@ -29,6 +29,7 @@ pub struct Arguments {
 
 pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
     let found = overlay(site, &arguments.overlay)?;
+    let relative = inside(&found, &arguments.path)?;
     let full = place(&found, &arguments.path)?;
     let there = full.symlink_metadata().ok();
     let old = match &there {
@@ -36,7 +37,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
         Some(_) => bail!("overlay {}: {} is no plain file", found.name, arguments.path),
         None => Vec::new(),
     };
-    if !full.parent().is_some_and(std::path::Path::is_dir) && !arguments.parents {
+    if !has_parent(&found, &relative) && !arguments.parents {
         bail!("overlay {}: the folder of {} is not there: make it with --parents", found.name, arguments.path);
     }
     let new = edited(&full, &old)?;
@@ -48,12 +49,15 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
         say("nothing was written\n");
         return Ok(());
     }
-    let relative = full.strip_prefix(&found.root)?.to_path_buf();
-    let full = own(site, found)?.root.join(relative);
+    let full = own(site, found, &relative)?.root.join(relative);
     if let Some(parent) = full.parent() {
         folders(parent, 0o755)?;
     }
-    let (mode, owner) = there.map_or((0o644, (0, 0)), |data| (data.mode() & 0o7777, (data.uid(), data.gid())));
+    // Asked of the site's own file: what the distribution's is installed with may not be what it declares.
+    let (mode, owner) = match full.symlink_metadata() {
+        Ok(data) => (data.mode() & 0o7777, (data.uid(), data.gid())),
+        Err(_) => (0o644, (0, 0)),
+    };
     publish::replace_with(&full, mode, &new).with_context(|| format!("write {}", full.display()))?;
     give(&full, mode, owner)
 }

@@ -28,7 +28,7 @@ pub struct Arguments {
 }
 
 pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
-    let known = trees::all(&site.conf.paths);
+    let known = trees::all(&site.conf);
     let mut wanted: Vec<&Found> = Vec::new();
     if arguments.overlays.is_empty() {
         wanted.extend(&known);
@@ -45,7 +45,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
     let last = if arguments.path { "PATH" } else { "SITE" };
     let mut rows = Vec::new();
     for found in wanted {
-        let entries = match trees::read(found) {
+        let entries = match trees::read_layers(found) {
             Ok(entries) => entries,
             Err(error) => {
                 warn(format_args!("overlay {}: {error}", found.name));
@@ -53,9 +53,9 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
             }
         };
         if arguments.long {
-            rows.extend(entries.iter().map(|entry| long(found, entry, place(found))));
+            rows.extend(entries.iter().map(|(layer, entry)| long(layer, entry, place(layer))));
         } else if arguments.all && !entries.is_empty() {
-            rows.extend(entries.iter().map(|entry| vec![found.name.clone(), name(entry), place(found)]));
+            rows.extend(entries.iter().map(|(layer, entry)| vec![found.name.clone(), name(entry), place(layer)]));
         } else {
             rows.push(vec![found.name.clone(), entries.len().to_string(), place(found)]);
         }

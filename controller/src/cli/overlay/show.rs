@@ -1,6 +1,6 @@
 //! `wwctl overlay show`: a file as it stands, or what a node would get of it.
 
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -8,7 +8,7 @@ use render::host::Output;
 
 use super::build::workshop;
 use super::say;
-use super::tree::{existing, overlay, place};
+use super::tree::{existing, inside, overlay, place};
 use crate::build::trees::Found;
 use crate::cli::say::warn;
 use crate::site::Site;
@@ -65,7 +65,7 @@ fn template(found: &Found, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
     for candidate in [format!("{path}.ww"), path.to_owned()] {
         let full = place(found, &candidate)?;
         if full.is_file() && full.as_os_str().as_bytes().ends_with(b".ww") {
-            return Ok(Some(full.strip_prefix(&found.root)?.as_os_str().as_bytes().to_vec()));
+            return Ok(Some(inside(found, &candidate)?.into_os_string().into_vec()));
         }
     }
     Ok(None)

@@ -1,33 +1,46 @@
 //! Paths of an overlay on disk, and the site's own copy of a distribution overlay.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use archive::{Entry, Kind};
+use model::conf::OverlayMerge;
 
+use crate::build::merged;
 use crate::build::trees::{self, Found};
 use crate::site::Site;
+use crate::store::publish;
 
 /// The overlay of that name.
 ///
 /// # Errors
 /// When there is none; says what to do.
 pub fn overlay(site: &Site, name: &str) -> anyhow::Result<Found> {
-    trees::find(&site.conf.paths, name).with_context(|| format!("there is no overlay {name}: see wwctl overlay list"))
+    trees::find(&site.conf, name).with_context(|| format!("there is no overlay {name}: see wwctl overlay list"))
 }
 
-/// A path of an overlay as a path of the controller. It never leaves the tree.
+/// A path of an overlay from the root of its tree. It never leaves it.
 ///
 /// # Errors
 /// When it climbs out, or names the tree itself.
-pub fn place(found: &Found, path: &str) -> anyhow::Result<PathBuf> {
+pub fn inside(found: &Found, path: &str) -> anyhow::Result<PathBuf> {
     let inside = render::layer::clean(path.as_bytes());
     let inside = inside.with_context(|| format!("overlay {}: {path} names nothing inside it", found.name))?;
-    Ok(found.root.join(std::ffi::OsStr::from_bytes(&inside)))
+    Ok(PathBuf::from(OsString::from_vec(inside)))
+}
+
+/// A path of an overlay as a path of the controller: in the layer that holds it, else where it would come to lie.
+///
+/// # Errors
+/// As [`inside`].
+pub fn place(found: &Found, path: &str) -> anyhow::Result<PathBuf> {
+    let inside = inside(found, path)?;
+    Ok(merged::holder(found, &inside).unwrap_or(found).root.join(inside))
 }
 
 /// The same, of something that must be there.
@@ -42,14 +55,45 @@ pub fn existing(found: &Found, path: &str) -> anyhow::Result<PathBuf> {
     Ok(full)
 }
 
-/// The overlay as one that may be changed: a distribution overlay is copied to the site first.
+/// Whether the folder that a path lies in is there, in one layer or the other.
+pub fn has_parent(found: &Found, inside: &Path) -> bool {
+    let parent = inside.parent().unwrap_or(Path::new(""));
+    merged::holder(found, parent).is_some_and(|layer| layer.root.join(parent).is_dir())
+}
+
+/// The overlay as one where `inside` may be changed. Of a distribution overlay the site gets a copy first: the whole of it,
+/// or, where overlays merge by files, of what lies at that path, and the folders above it.
 ///
 /// # Errors
 /// When it cannot be copied.
-pub fn own(site: &Site, found: Found) -> anyhow::Result<Found> {
-    if found.site {
-        return Ok(found);
+pub fn own(site: &Site, found: Found, inside: &Path) -> anyhow::Result<Found> {
+    let found = match (found.site, site.conf.overlays.merge) {
+        (true, _) => found,
+        (false, OverlayMerge::Whole) => return own_all(site, &found),
+        (false, OverlayMerge::Files) => {
+            folders(&site.conf.paths.wwoverlaydir.join(&found.name).join("rootfs"), 0o755)?;
+            overlay(site, &found.name)?
+        }
+    };
+    let Some(behind) = &found.behind else { return Ok(found) };
+    for (layer, entry) in trees::read_layers(&found)? {
+        let path = Path::new(OsStr::from_bytes(&entry.path));
+        if layer.site || !inside.starts_with(path) {
+            continue;
+        }
+        // Its first name stays behind.
+        let alone = match entry.kind {
+            Kind::HardLink(_) => Entry { kind: Kind::File(fs::read(behind.root.join(path))?.into()), ..entry.clone() },
+            _ => entry.clone(),
+        };
+        lay_down(&found.root, &behind.root, &alone)
+            .with_context(|| format!("copy {} of overlay {} to the site", path.display(), found.name))?;
     }
+    File::open(&found.root)?.sync_all()?;
+    Ok(found)
+}
+
+fn own_all(site: &Site, found: &Found) -> anyhow::Result<Found> {
     let home = &site.conf.paths.wwoverlaydir;
     folders(home, 0o755)?;
     let temp = tempfile::Builder::new().prefix(".new-").tempdir_in(home)?;
@@ -57,7 +101,7 @@ pub fn own(site: &Site, found: Found) -> anyhow::Result<Found> {
     let inside = found.root.strip_prefix(&found.folder).unwrap_or(Path::new(""));
     let root = temp.path().join(inside);
     folders(&root, 0o755)?;
-    for entry in trees::read(&found)? {
+    for entry in trees::read(found)? {
         lay_down(&root, &found.root, &entry).with_context(|| format!("copy overlay {} to the site", found.name))?;
     }
     let target = home.join(&found.name);
@@ -84,7 +128,7 @@ pub fn folders(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 fn lay_down(root: &Path, from: &Path, entry: &Entry) -> io::Result<()> {
-    let name = Path::new(std::ffi::OsStr::from_bytes(&entry.path));
+    let name = Path::new(OsStr::from_bytes(&entry.path));
     let (source, target) = (from.join(name), root.join(name));
     // A template that is a link is read through it, but copied as the link that it is.
     if let Ok(text) = fs::read_link(&source) {
@@ -93,11 +137,12 @@ fn lay_down(root: &Path, from: &Path, entry: &Entry) -> io::Result<()> {
     }
     match &entry.kind {
         Kind::Directory => fs::create_dir(&target)?,
-        Kind::File(content) => fs::write(&target, content)?,
+        // Nobody ever opens it with a mode that is not its own.
+        Kind::File(content) => publish::replace_with(&target, entry.mode & 0o700, content)?,
         Kind::HardLink(first) => {
-            return fs::hard_link(root.join(std::ffi::OsStr::from_bytes(first)), &target);
+            return fs::hard_link(root.join(OsStr::from_bytes(first)), &target);
         }
-        Kind::Symlink(text) => symlink(std::ffi::OsStr::from_bytes(text), &target)?,
+        Kind::Symlink(text) => symlink(OsStr::from_bytes(text), &target)?,
         Kind::Fifo => nix::unistd::mkfifo(&target, nix::sys::stat::Mode::from_bits_truncate(0o600))?,
         Kind::Socket | Kind::CharDevice { .. } | Kind::BlockDevice { .. } => {
             return Err(io::Error::other(format!("{}: a device is not copied", source.display())));
