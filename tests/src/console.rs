@@ -1,13 +1,10 @@
 //! Console: what a machine wrote on its serial line, with the time at which it was seen.
 
 use std::io::Read;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-
-/// A view of a growing log; clones see the same.
+/// A view of a growing text; clones see the same.
 #[derive(Clone, Debug)]
 pub struct Console {
     seen: Arc<Mutex<Seen>>,
@@ -18,34 +15,21 @@ struct Seen {
     text: String,
     /// Up to which byte of the text was there at which time since power-on.
     marks: Vec<(usize, Duration)>,
-    closed: bool,
+    reader: Reader,
 }
 
 impl Console {
-    /// Follows a log file until `close`; its times count from `power_on`.
-    ///
-    /// # Errors
-    /// When the file cannot be opened.
-    pub fn follow(log: &Path, power_on: Instant) -> anyhow::Result<Console> {
-        let mut file = std::fs::File::open(log).with_context(|| format!("cannot read {}", log.display()))?;
+    /// Follows a line until its other end is closed; times count from `power_on`.
+    pub fn follow(mut line: impl Read + Send + 'static, power_on: Instant) -> Console {
         let console = Console { seen: Arc::default() };
         let follower = console.clone();
         std::thread::spawn(move || {
             let mut chunk = vec![0; 1 << 16];
-            loop {
-                let closed = follower.seen().closed;
-                let mut fresh = 0;
-                while let Ok(length @ 1..) = file.read(&mut chunk) {
-                    follower.push(chunk.get(..length).unwrap_or_default(), power_on.elapsed());
-                    fresh += length;
-                }
-                if closed && fresh == 0 {
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(20));
+            while let Ok(length @ 1..) = line.read(&mut chunk) {
+                follower.push(chunk.get(..length).unwrap_or_default(), power_on.elapsed());
             }
         });
-        Ok(console)
+        console
     }
 
     /// Everything so far, without escape sequences and carriage returns.
@@ -62,7 +46,8 @@ impl Console {
     pub fn when_after(&self, text: &str, place: usize) -> Option<(usize, Duration)> {
         let seen = self.seen();
         let end = place + seen.text.get(place..)?.find(text)? + text.len();
-        seen.marks.iter().find(|(upto, _)| *upto >= end).map(|(_, time)| (end, *time))
+        let mark = seen.marks.partition_point(|(upto, _)| *upto < end);
+        seen.marks.get(mark).map(|(_, time)| (end, *time))
     }
 
     /// The last lines, for a message.
@@ -72,17 +57,11 @@ impl Console {
         all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
     }
 
-    /// Nothing more will come.
-    pub fn close(&self) {
-        self.seen().closed = true;
-    }
-
     fn push(&self, bytes: &[u8], time: Duration) {
         let mut seen = self.seen();
-        let plain = plain(bytes);
-        seen.text.push_str(&plain);
-        let upto = seen.text.len();
-        seen.marks.push((upto, time));
+        let seen = &mut *seen;
+        seen.reader.read(bytes, &mut seen.text);
+        seen.marks.push((seen.text.len(), time));
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -90,35 +69,71 @@ impl Console {
     }
 }
 
-/// Text as a person sees it: no escape sequences (ECMA-48), no carriage returns, no bytes that are no text.
-fn plain(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    let text = String::from_utf8_lossy(bytes);
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\x1b' => {
-                if characters.next_if_eq(&'[').is_some() {
-                    while characters.next_if(|next| !('@'..='~').contains(next)).is_some() {}
+/// Text as a person sees it: no escape sequences (ECMA-48), no carriage returns, no bytes that are no text. A line brings
+/// bytes one by one, so a sequence or a character may come in parts.
+#[derive(Debug, Default)]
+struct Reader {
+    inside: Inside,
+    /// The bytes of a character that is not complete.
+    begun: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Inside {
+    #[default]
+    Text,
+    Escape,
+    Sequence,
+}
+
+impl Reader {
+    fn read(&mut self, bytes: &[u8], out: &mut String) {
+        for &byte in bytes {
+            self.inside = match (self.inside, byte) {
+                (_, 0x1b) => Inside::Escape,
+                (Inside::Escape, b'[') => Inside::Sequence,
+                (Inside::Escape, _) | (Inside::Sequence, 0x40..=0x7e) => Inside::Text,
+                (Inside::Sequence, _) => Inside::Sequence,
+                (Inside::Text, _) => {
+                    self.begun.push(byte);
+                    Inside::Text
                 }
-                characters.next();
-            }
-            '\n' | '\t' => out.push(character),
-            character if character.is_control() => {}
-            character => out.push(character),
+            };
         }
+        for chunk in self.begun.utf8_chunks() {
+            out.extend(
+                chunk.valid().chars().filter(|character| matches!(character, '\n' | '\t') || !character.is_control()),
+            );
+        }
+        let open = self.begun.utf8_chunks().last().map_or(0, |chunk| chunk.invalid().len());
+        // Longer than that no character is.
+        let open = if open < 4 { open } else { 0 };
+        self.begun.drain(..self.begun.len() - open);
     }
-    out
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Console, plain};
+    use super::Console;
     use std::time::Duration;
 
     #[test]
-    fn escape_sequences_and_carriage_returns_are_not_text() {
-        assert_eq!(plain(b"\x1b[1;31mred\x1b[0m\r\n\x1bcok\x07"), "red\nok");
+    fn escape_sequences_and_carriage_returns_are_not_text_however_they_are_cut() {
+        let bytes = "\x1b[1;31mréd\x1b[0m\r\n\x1bc\u{2713}ok\x07".as_bytes();
+        for size in 1..=bytes.len() {
+            let console = Console { seen: std::sync::Arc::default() };
+            bytes.chunks(size).for_each(|chunk| console.push(chunk, Duration::ZERO));
+            assert_eq!(console.text(), "réd\n\u{2713}ok", "{size} at a time");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_do_not_stop_what_follows() {
+        let console = Console { seen: std::sync::Arc::default() };
+        for byte in b"a\xff\xfeb\xe2c" {
+            console.push(&[*byte], Duration::ZERO);
+        }
+        assert_eq!(console.text(), "abc");
     }
 
     #[test]

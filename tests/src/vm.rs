@@ -20,8 +20,12 @@ const GAVE_UP: &str = "No bootable device";
 /// How a machine starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Firmware {
+    /// SeaBIOS; the iPXE in the card's ROM asks.
     Bios,
+    /// OVMF, whose own PXE asks before anything else.
     Uefi,
+    /// OVMF with its PXE switched off: UEFI HTTP Boot (UEFI 2.10, 24.7) is what is left.
+    UefiHttp,
 }
 
 /// What a machine is, before it is switched on.
@@ -58,21 +62,23 @@ impl Machine {
             self.memory
         )?;
         write!(words, "-nodefaults -no-user-config -display none -no-reboot -device virtio-rng-pci ")?;
-        write!(
-            words,
-            "-chardev socket,id=ser,path={},server=on,wait=off,logfile={} -serial chardev:ser ",
-            at("serial"),
-            at("console")
-        )?;
+        write!(words, "-chardev socket,id=ser,path={},server=on,wait=on -serial chardev:ser ", at("serial"))?;
         write!(words, "-qmp unix:{},server=on,wait=off ", at("qmp"))?;
         write!(words, "-netdev tap,id=n0,ifname={tap},script=no,downscript=no ")?;
-        write!(words, "-device virtio-net-pci,netdev=n0,mac={},bootindex=0 ", self.mac)?;
-        if self.firmware == Firmware::Uefi {
+        // The card's own ROM is iPXE; without it OVMF's PXE and HTTP Boot ask themselves.
+        let rom = if self.firmware == Firmware::Bios { "" } else { ",romfile=" };
+        write!(words, "-device virtio-net-pci,netdev=n0,mac={},bootindex=0{rom} ", self.mac)?;
+        if self.firmware != Firmware::Bios {
             let variables = folder.join("variables");
             std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &variables)
                 .context("package ovmf has no OVMF_VARS_4M.fd")?;
             write!(words, "-drive if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd ")?;
             write!(words, "-drive if=pflash,unit=1,format=raw,file={} ", variables.display())?;
+        }
+        if self.firmware == Firmware::UefiHttp {
+            for family in ["IPv4", "IPv6"] {
+                write!(words, "-fw_cfg name=opt/org.tianocore/{family}PXESupport,string=n ")?;
+            }
         }
         if let Some(asset) = &self.asset {
             write!(words, "-smbios type=3,asset={asset} ")?;
@@ -120,10 +126,8 @@ impl Vm {
                 return Err(error.context(format!("QEMU does not start: {}", said.trim())));
             }
         };
-        // Nobody reads what QEMU writes here (the log file has it), and a full socket would stop it.
-        let drain = serial.try_clone()?;
-        std::thread::spawn(move || std::io::copy(&mut { drain }, &mut std::io::sink()));
-        let console = Console::follow(&folder.path().join("console"), power_on)?;
+        // Not from QEMU's log file of the line: a character that finds the socket full stands there twice.
+        let console = Console::follow(serial.try_clone()?, power_on);
         Ok(Vm { child, power_on, console, serial, qmp: folder.path().join("qmp"), tap, _folder: folder })
     }
 
@@ -234,7 +238,6 @@ impl Vm {
             }
         }
         end(&mut self.child);
-        self.console.close();
     }
 }
 
