@@ -2,13 +2,17 @@
 //! advertisements, TFTP requests, and connections that are opened. Written apart from the `wire` crate, so that a
 //! mistake there is not believed here.
 
+use std::net::Ipv4Addr;
+
 /// What a frame is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// DHCP (RFC 2131): message type (option 53), transaction, and all options outside encapsulations.
+    /// DHCP (RFC 2131): message type (option 53), transaction, the address that is given (yiaddr), and all options outside
+    /// encapsulations.
     Dhcp {
         message: u8,
         transaction: u32,
+        given: Ipv4Addr,
         options: Vec<(u8, Vec<u8>)>,
     },
     /// ICMPv6 type 133 (RFC 4861, 4.1).
@@ -92,12 +96,13 @@ fn ipv6(packet: &[u8]) -> Option<Kind> {
 fn udp(datagram: &[u8]) -> Option<Kind> {
     let payload = datagram.get(8..)?;
     match word(datagram, 2)? {
-        67 | 68 => {
+        67 | 68 | 4011 => {
             let transaction = u32::from_be_bytes(payload.get(4..8)?.try_into().ok()?);
+            let given: [u8; 4] = payload.get(16..20)?.try_into().ok()?;
             (payload.get(236..240)? == [99, 130, 83, 99]).then_some(())?;
             let options = options(payload.get(240..)?);
             let message = options.iter().find(|(code, _)| *code == 53).and_then(|(_, bytes)| bytes.first().copied())?;
-            Some(Kind::Dhcp { message, transaction, options })
+            Some(Kind::Dhcp { message, transaction, given: given.into(), options })
         }
         69 => {
             (word(payload, 0)? == 1).then_some(())?;
@@ -150,6 +155,7 @@ mod tests {
     fn a_discover_with_ipxes_own_options_is_read() {
         let mut dhcp = vec![0; 236];
         dhcp[4..8].copy_from_slice(&[1, 2, 3, 4]);
+        dhcp[16..20].copy_from_slice(&[10, 10, 0, 9]);
         dhcp.extend([99, 130, 83, 99, 53, 1, 1, 0, 175, 3, 176, 1, 1, 255, 9, 9]);
         let mut packet = vec![0x45; 20];
         packet[9] = 17;
@@ -157,8 +163,12 @@ mod tests {
         packet.extend(dhcp);
         let frame = Frame::read(&ethernet(0x0800, &packet)).unwrap();
         assert_eq!(frame.source, [0x52, 0x54, 0, 0, 0, 1]);
-        let expected =
-            Kind::Dhcp { message: 1, transaction: 0x0102_0304, options: vec![(53, vec![1]), (175, vec![176, 1, 1])] };
+        let expected = Kind::Dhcp {
+            message: 1,
+            transaction: 0x0102_0304,
+            given: [10, 10, 0, 9].into(),
+            options: vec![(53, vec![1]), (175, vec![176, 1, 1])],
+        };
         assert_eq!(frame.kind, expected);
         assert_eq!(frame.kind.encapsulated(175, 176), Some(vec![1]));
     }

@@ -3,6 +3,7 @@
 
 pub mod capture;
 pub mod console;
+pub mod foreign;
 pub mod frame;
 pub mod image;
 pub mod net;

@@ -2,7 +2,7 @@
 //! no name and is gone with the last process in it.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,13 +30,7 @@ impl Net {
     /// # Errors
     /// When namespaces are not ours to make, or `ip` fails.
     pub fn new() -> anyhow::Result<Net> {
-        let made = std::thread::spawn(|| -> anyhow::Result<OwnedFd> {
-            unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace (root is needed)")?;
-            Ok(File::open("/proc/thread-self/ns/net")?.into())
-        });
-        let namespace = made.join().map_err(|_| anyhow!("the thread that makes the namespace broke"))??;
-        let net = Net { namespace: Arc::new(namespace), taps: Arc::default() };
-        net.ip(&["link", "set", "lo", "up"])?;
+        let net = Net::empty()?;
         // A bridge with spanning tree or a forward delay learns for 15 seconds, and PXE gives up before.
         let bridge =
             ["link", "add", BRIDGE, "type", "bridge", "stp_state", "0", "forward_delay", "0", "mcast_snooping", "0"];
@@ -46,6 +40,32 @@ impl Net {
         net.run(Command::new("sh").args(["-c", &format!("echo 0 > /proc/sys/net/ipv6/conf/{BRIDGE}/accept_dad")]))?;
         net.ip(&["link", "set", BRIDGE, "up"])?;
         Ok(net)
+    }
+
+    fn empty() -> anyhow::Result<Net> {
+        let made = std::thread::spawn(|| -> anyhow::Result<OwnedFd> {
+            unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace (root is needed)")?;
+            Ok(File::open("/proc/thread-self/ns/net")?.into())
+        });
+        let namespace = made.join().map_err(|_| anyhow!("the thread that makes the namespace broke"))??;
+        let net = Net { namespace: Arc::new(namespace), taps: Arc::default() };
+        net.ip(&["link", "set", "lo", "up"])?;
+        Ok(net)
+    }
+
+    /// A machine of its own on this network, without QEMU: `eth0` with this address, wired to the bridge.
+    ///
+    /// # Errors
+    /// When namespaces are not ours to make, or `ip` fails.
+    pub fn neighbour(&self, address: &str) -> anyhow::Result<Net> {
+        let there = Net::empty()?;
+        let port = format!("port{}", self.taps.fetch_add(1, Ordering::Relaxed));
+        let space = format!("/proc/{}/fd/{}", std::process::id(), there.namespace.as_raw_fd());
+        self.ip(&["link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &space])?;
+        self.ip(&["link", "set", &port, "up", "master", BRIDGE])?;
+        there.ip(&["addr", "add", &format!("{address}/{PREFIX}"), "dev", "eth0"])?;
+        there.ip(&["link", "set", "eth0", "up"])?;
+        Ok(there)
     }
 
     /// One more port of the bridge, for one machine.

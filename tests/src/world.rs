@@ -18,13 +18,24 @@ pub struct Wishes {
     pub interval: u32,
     /// Where nodes put their root: initramfs or tmpfs.
     pub root: &'static str,
-    /// Whether the daemon answers DHCP, and who looks for an IPv6 router.
-    pub dhcp: bool,
+    /// How the daemon answers DHCP.
+    pub dhcp: Dhcp,
+}
+
+/// What the daemon is to DHCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dhcp {
+    /// The server that hands out addresses, and says that there is no IPv6 router.
+    Internal,
+    /// Beside such a server, and says the same.
+    Proxy,
+    /// It answers neither.
+    Off,
 }
 
 impl Default for Wishes {
     fn default() -> Wishes {
-        Wishes { interval: 5, root: "tmpfs", dhcp: true }
+        Wishes { interval: 5, root: "tmpfs", dhcp: Dhcp::Internal }
     }
 }
 
@@ -244,6 +255,8 @@ impl World {
         }
         let root = self.folder.path().display().to_string();
         let Wishes { interval, root: node_root, dhcp } = wishes;
+        let is_on = *dhcp != Dhcp::Off;
+        let mode = if *dhcp == Dhcp::Proxy { "proxy" } else { "internal" };
         let conf = format!(
             "\
 ipaddr: {CONTROLLER}
@@ -256,9 +269,9 @@ warewulf:
   autobuild overlays: true
   host overlay: false
 dhcp:
-  enabled: {dhcp}
-  mode: internal
-  quiet ra: {dhcp}
+  enabled: {is_on}
+  mode: {mode}
+  quiet ra: {is_on}
   range start: 10.10.0.100
   range end: 10.10.0.199
 tftp:

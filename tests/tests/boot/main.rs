@@ -10,6 +10,7 @@
 
 mod empty;
 mod first_light;
+mod proxy;
 mod refused;
 mod restarted;
 mod roots;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use tests::world::Wishes;
+use tests::world::{Dhcp, Wishes};
 use tests::{Machine, Net, Vm, World, place};
 
 use crate::plain;
@@ -29,7 +29,8 @@ pub fn run() -> anyhow::Result<()> {
 
 fn boot(spared: bool) -> anyhow::Result<f64> {
     let net = Net::new()?;
-    let mut world = World::new(&net, &Wishes { dhcp: spared, ..Wishes::default() })?;
+    let dhcp = if spared { Dhcp::Internal } else { Dhcp::Off };
+    let mut world = World::new(&net, &Wishes { dhcp, ..Wishes::default() })?;
     world.start()?;
     let _plain = if spared { None } else { Some(plain::Server::start(&net)?) };
     let mut vm = Vm::start(&net, &Machine::bios(MAC))?;
