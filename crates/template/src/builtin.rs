@@ -260,19 +260,9 @@ fn joined(args: &[Value], cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
     if let [Value::Text(text)] = args {
         return Ok(text.as_bytes().to_vec());
     }
-    let mut shown = Vec::with_capacity(args.len());
-    for arg in args {
-        shown.push(match arg {
-            Value::Missing | Value::Nil => Value::from("<no value>"),
-            Value::Object(object) if object.is_pointer() && object.text().is_none() && !object.is_nil() => {
-                let mut out = Vec::new();
-                print::write(&mut out, arg, cx)?;
-                Value::text(out)
-            }
-            other => other.clone(),
-        });
-    }
-    print::sprint(&shown, cx)
+    let nothing = Value::from("<no value>");
+    let args: Vec<Value> = args.iter().map(|arg| if arg.is_some() { arg } else { &nothing }).cloned().collect();
+    print::sprint_shown(&args, cx)
 }
 
 fn html(text: &[u8]) -> Vec<u8> {

@@ -93,7 +93,7 @@ impl Parser<'_> {
         let (list, ending) = self.list()?;
         self.scope = outer;
         if let Ending::Else(span) = ending {
-            return Err(self.wrong(span, format!("unexpected {{{{else}}}} in {context}")));
+            return Err(self.late(span, format!("unexpected {{{{else}}}} in {context}")));
         }
         self.add(name, list, at)
     }
@@ -104,7 +104,7 @@ impl Parser<'_> {
                 if root.is_blank() {
                     return Ok(());
                 }
-                Err(self.wrong(at, format!("multiple definition of template {name:?}")))
+                Err(self.late(at, format!("multiple definition of template {name:?}")))
             }
             _ => {
                 self.trees.insert(Arc::clone(&name), Tree { name, root });
@@ -391,6 +391,18 @@ impl Parser<'_> {
             Kind::Keyword(_) => self.wrong(token.span, format!("unexpected <{}> in {context}", self.text(token.span))),
             _ => self.wrong(token.span, format!("unexpected {:?} in {context}", self.text(token.span))),
         }
+    }
+
+    /// What Go notices when it has read on: the place is that of the last token, as Go counts.
+    fn late(&self, span: Span, message: String) -> Error {
+        let mut error = self.wrong(span, message);
+        let read = self.tokens.get(..self.next.min(self.tokens.len())).and_then(<[Token]>::last);
+        let place = read.map(|token| self.wrong(token.span, "")).filter(|place| place.line > error.line);
+        if let Some(place) = place {
+            error.message = format!("{} (begun in line {})", error.message, error.line).into();
+            (error.line, error.column) = (place.line, place.column);
+        }
+        error
     }
 
     fn wrong(&self, span: Span, message: impl Into<String>) -> Error {

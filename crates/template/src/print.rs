@@ -37,6 +37,15 @@ pub(crate) fn to_text(value: &Value, cx: &Context<'_>) -> Result<String, Failure
 
 /// `print`: a space between two operands when neither is a string.
 pub(crate) fn sprint(args: &[Value], cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
+    spaced(args, cx, false)
+}
+
+/// `print` of what pointers point to, as `html` and its kind see their arguments.
+pub(crate) fn sprint_shown(args: &[Value], cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
+    spaced(args, cx, true)
+}
+
+fn spaced(args: &[Value], cx: &Context<'_>, through_pointers: bool) -> Result<Vec<u8>, Failure> {
     let mut out = Vec::new();
     let mut after_text = true;
     for (i, arg) in args.iter().enumerate() {
@@ -44,7 +53,8 @@ pub(crate) fn sprint(args: &[Value], cx: &Context<'_>) -> Result<Vec<u8>, Failur
         if i > 0 && !is_text && !after_text {
             out.push(b' ');
         }
-        Printer::new(&mut out, cx).arg(arg, 'v')?;
+        let mut printer = Printer::new(&mut out, cx);
+        if through_pointers { printer.shown(arg) } else { printer.arg(arg, 'v') }?;
         after_text = is_text;
     }
     Ok(out)

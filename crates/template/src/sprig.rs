@@ -90,5 +90,5 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     TABLES.iter().flat_map(|table| table.iter()).map(|native| native.name)
 }
 
-pub(crate) use dates::{time_method, time_text};
+pub(crate) use dates::{time_method, time_source, time_text};
 pub(crate) use re2::Re2;

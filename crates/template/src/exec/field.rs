@@ -24,6 +24,11 @@ impl<'a> Exec<'a> {
         for name in way {
             value = self.field(&value, name, span, Vec::new())?;
         }
+        // Only methods take arguments: what has none is said before they are evaluated.
+        if matches!(value, Value::Missing | Value::Nil | Value::Dict(_) | Value::Map(_)) {
+            let given = !args.is_empty() || last.is_some();
+            return self.field(&value, end, span, if given { vec![Value::Nil] } else { Vec::new() });
+        }
         let mut values = Vec::new();
         for arg in args {
             values.push(self.operand(arg, dot)?.or_nil());

@@ -40,7 +40,7 @@ impl Parser<'_> {
                 ExprKind::Bool(_) | ExprKind::Dot | ExprKind::Nil | ExprKind::Number(_) | ExprKind::Text(_)
             ) {
                 let message = format!("non executable command in pipeline stage {}", i + 1);
-                return Err(self.wrong(command.head.span, message));
+                return Err(self.late(command.head.span, message));
             }
         }
         Ok(())

@@ -218,11 +218,8 @@ impl Flags {
 
 /// `%#g`: a point always, and trailing zeros kept. The number begins with its sign.
 fn with_point(number: &str, verb: char, precision: Option<usize>) -> String {
-    let mut wanted = if matches!(verb, 'g' | 'G' | 'x' | 'X') {
-        i64::try_from(precision.unwrap_or(6)).unwrap_or(i64::MAX)
-    } else {
-        0
-    };
+    let mut wanted =
+        if matches!(verb, 'g' | 'G' | 'x') { i64::try_from(precision.unwrap_or(6)).unwrap_or(i64::MAX) } else { 0 };
     let exponent_marks: &[char] = if matches!(verb, 'x' | 'X') { &['p', 'P'] } else { &['e', 'E', 'p', 'P'] };
     let (body, tail) = number.split_at(number.find(exponent_marks).unwrap_or(number.len()));
     let mut out = body.to_owned();

@@ -114,7 +114,8 @@ impl Reader<'_> {
             out.extend_from_slice(format!("%!{verb}(BADINDEX)").as_bytes());
         } else if let Some(arg) = self.args.get(self.next) {
             self.next += 1;
-            if verb == 'v' {
+            // `%w` is for errors alone, and reads its flags as `%v` does.
+            if matches!(verb, 'v' | 'w') {
                 (flags.sharp_v, flags.sharp) = (flags.sharp, false);
                 (flags.plus_v, flags.plus) = (flags.plus, false);
             }

@@ -7,7 +7,7 @@ use super::quote::{can_backquote, quote, quote_ascii, quote_char};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::sprig;
-use crate::value::{FloatKind, Object, Text, Time, UintKind, Value};
+use crate::value::{FloatKind, NilPointer, Object, Text, Time, UintKind, Value};
 
 /// Lists in lists deeper than this are an error.
 const DEPTH: usize = 64;
@@ -57,6 +57,9 @@ impl<'a> Printer<'a> {
             return Err(Failure::Exhausted(format!("a value nests more than {DEPTH} deep")));
         }
         self.cx.fuel.steps(1)?;
+        if verb == 'w' && !self.erroring && value.is_some() && !matches!(value, Value::Bytes(_)) {
+            return self.bad_verb(value, verb);
+        }
         let before = self.out.len();
         match value {
             Value::Missing | Value::Nil if self.flags.sharp_v => self.raw(b"interface {}(nil)"),
@@ -71,7 +74,7 @@ impl<'a> Printer<'a> {
             Value::Complex(re, im) => self.complex(*re, *im, verb, value),
             Value::Text(text) => self.text(text.as_bytes(), verb, value),
             Value::Bytes(bytes) => self.bytes(bytes, verb, value, depth),
-            Value::Time(time) => self.time(time, verb, value),
+            Value::Time(time) => self.time(time, verb, value, depth),
             Value::List(list) => self.list(list, verb, depth, value),
             Value::Map(_) | Value::Dict(_) => self.map(value, verb, depth),
             Value::Object(object) => self.object(object, verb, depth, value),
@@ -178,7 +181,7 @@ impl<'a> Printer<'a> {
             's' | 'x' | 'X' | 'q' => self.text(bytes.as_bytes(), verb, value),
             _ => {
                 if self.flags.sharp_v {
-                    self.raw(b"[]byte{")?;
+                    self.raw(if depth == 0 && verb == 'v' { b"[]byte{".as_slice() } else { b"[]uint8{" })?;
                 } else {
                     self.out.push(b'[');
                 }
@@ -195,9 +198,28 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn time(&mut self, time: &Time, verb: char, value: &Value) -> Shown {
-        let text = sprig::time_text(time);
-        if self.takes_text(verb) { self.text(text.as_bytes(), verb, value) } else { self.bad_verb(value, verb) }
+    fn time(&mut self, time: &Time, verb: char, value: &Value, depth: usize) -> Shown {
+        if self.takes_text(verb) {
+            return self.text(sprig::time_text(time).as_bytes(), verb, value);
+        }
+        if self.flags.sharp_v && !self.erroring {
+            let source = sprig::time_source(time);
+            let cut = self.flags.cut(source.as_bytes());
+            return self.pad(cut);
+        }
+        // Go's struct: nanoseconds, seconds since the year 1, and a pointer to the zone that is nil for UTC.
+        let seconds = time.seconds.wrapping_sub(Time::ZERO.seconds);
+        let zone = NilPointer { type_name: "time.Location".into(), fields: &[] };
+        let fields = [Value::Uint(UintKind::U64, time.nanos.into()), Value::int64(seconds), Value::object(zone)];
+        self.raw(if self.flags.sharp_v { b"time.Time{".as_slice() } else { b"{" })?;
+        for (i, (name, field)) in ["wall:", "ext:", "loc:"].iter().zip(&fields).enumerate() {
+            self.separate(i)?;
+            if self.flags.plus_v || self.flags.sharp_v {
+                self.raw(name.as_bytes())?;
+            }
+            self.value(field, verb, depth + 1)?;
+        }
+        self.raw(b"}")
     }
 
     fn list(&mut self, list: &crate::value::List, verb: char, depth: usize, value: &Value) -> Shown {

@@ -19,6 +19,48 @@ pub(super) fn text(args: &[Value], index: usize) -> Cow<'_, str> {
     value(args, index).as_text().map_or(Cow::Borrowed(""), Text::to_str)
 }
 
+/// A text in which each byte that is no UTF-8 is a character of the last private plane, so that functions on
+/// characters leave it alone; [`Marked::back`] makes it that byte again.
+pub(super) struct Marked<'a>(Cow<'a, str>);
+
+const FIRST_MARK: u32 = 0x10_FE00;
+
+pub(super) fn marked(args: &[Value], index: usize) -> Marked<'_> {
+    let bytes = bytes(args, index);
+    Marked(match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => {
+            let mut text = String::with_capacity(bytes.len() * 2);
+            for chunk in bytes.utf8_chunks() {
+                text.push_str(chunk.valid());
+                text.extend(chunk.invalid().iter().filter_map(|b| char::from_u32(FIRST_MARK + u32::from(*b))));
+            }
+            Cow::Owned(text)
+        }
+    })
+}
+
+impl Marked<'_> {
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// What a function made of the text.
+    pub(super) fn back(&self, made: &str) -> Text {
+        if matches!(self.0, Cow::Borrowed(_)) {
+            return made.into();
+        }
+        let mut bytes = Vec::with_capacity(made.len());
+        for c in made.chars() {
+            match u32::from(c).checked_sub(FIRST_MARK).and_then(|byte| u8::try_from(byte).ok()) {
+                Some(byte) => bytes.push(byte),
+                None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        bytes.into()
+    }
+}
+
 pub(super) fn int(args: &[Value], index: usize) -> i64 {
     match value(args, index) {
         Value::Int(_, n) => *n,
@@ -59,6 +101,10 @@ pub(super) fn texts_of(value: &Value, cx: &Context<'_>) -> Result<Vec<Text>, Fai
         Value::List(list) => {
             cx.fuel.steps(list.len() as u64)?;
             list.iter().filter(Value::is_some).map(|item| text_of(&item, cx)).collect()
+        }
+        Value::Bytes(bytes) => {
+            cx.fuel.steps(bytes.len() as u64)?;
+            Ok(bytes.as_bytes().iter().map(|byte| byte.to_string().into()).collect())
         }
         other => Ok(vec![text_of(other, cx)?]),
     }

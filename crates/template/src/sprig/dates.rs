@@ -64,6 +64,18 @@ pub(crate) fn time_text(time: &Time) -> String {
     layout::format(time, "2006-01-02 15:04:05.999999999 -0700 MST")
 }
 
+/// `%#v` of a time: the Go source that makes it.
+pub(crate) fn time_source(time: &Time) -> String {
+    let zone = match &time.zone {
+        Zone::Utc => "time.UTC".to_owned(),
+        zone => format!("time.Location({:?})", zone.name()),
+    };
+    let at = time.civil();
+    let month = layout::format(time, "January");
+    let (year, day, hour, minute, second) = (at.year, at.day, at.hour, at.minute, at.second);
+    format!("time.Date({year}, time.{month}, {day}, {hour}, {minute}, {second}, {}, {zone})", time.nanos)
+}
+
 /// The methods of Go's `time.Time` that templates use. `None`: there is no such method.
 pub(crate) fn time_method(time: &Time, name: &str, args: &[Value]) -> Option<Answer> {
     let at = time.civil();

@@ -26,8 +26,8 @@ pub(super) const TABLE: &[Native] = &[
     variadic("mergeOverwrite", &[DictParam], DictParam, |a, cx| merged(a, true, cx)),
     variadic("mustMergeOverwrite", &[DictParam], DictParam, |a, cx| merged(a, true, cx)),
     variadic("dig", &[], Any, dig),
-    native("deepCopy", &[Any], |a, cx| deep_copy(value(a, 0), cx, 0)),
-    native("mustDeepCopy", &[Any], |a, cx| deep_copy(value(a, 0), cx, 0)),
+    native("deepCopy", &[Any], copy),
+    native("mustDeepCopy", &[Any], copy),
 ];
 
 const DEPTH: usize = 64;
@@ -154,11 +154,11 @@ fn picked(args: &[Value], keep: bool, cx: &Context<'_>) -> Answer {
 
 fn merged(args: &[Value], overwrite: bool, cx: &Context<'_>) -> Answer {
     let Some(target) = changeable(value(args, 0), cx)? else {
-        let Some(first) = rest(args, 1).iter().find(|source| source.is_true()) else {
+        // A nil map becomes one with the first source that is none.
+        if rest(args, 1).iter().all(|source| matches!(source, Value::Map(map) if map.is_nil())) {
             return Ok(value(args, 0).clone());
-        };
-        // A nil map takes over what the first source has.
-        let target = Dict::new(entries(first, cx)?);
+        }
+        let target = Dict::default();
         for source in rest(args, 1) {
             merge(&target, source, overwrite, cx, 0)?;
         }
@@ -223,6 +223,11 @@ fn dig(args: &[Value], _: &Context<'_>) -> Answer {
         found = next;
     }
     Ok(found)
+}
+
+fn copy(args: &[Value], cx: &Context<'_>) -> Answer {
+    let whole = value(args, 0);
+    if whole.is_some() { deep_copy(whole, cx, 0) } else { Err("nil cannot be copied".into()) }
 }
 
 fn deep_copy(value: &Value, cx: &Context<'_>, depth: usize) -> Answer {

@@ -1,8 +1,6 @@
 //! Base 64 and 32, and check sums. Decoders never fail: what is no code gives the error's text.
 
-use std::sync::LazyLock;
-
-use data_encoding::{BASE32, BASE64, DecodeKind, Encoding, Specification};
+use data_encoding::{BASE32, BASE64};
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
@@ -21,41 +19,95 @@ pub(crate) const TABLE: &[Native] = &[
         cx.fuel.bytes(bytes(args, 0).len() / 5 * 8 + 8)?;
         Ok(Value::from(BASE32.encode(bytes(args, 0))))
     }),
-    native("b32dec", &[Text], |args, _| Ok(decoded(decode(&LENIENT32, &text(args, 0), "base32")))),
+    native("b32dec", &[Text], |args, _| Ok(decoded(decode(&ALPHABET32, bytes(args, 0))))),
     native("sha1sum", &[Text], |args, _| Ok(Value::from(hex(&Sha1::digest(bytes(args, 0)))))),
     native("sha256sum", &[Text], |args, _| Ok(Value::from(hex(&Sha256::digest(bytes(args, 0)))))),
     native("sha512sum", &[Text], |args, _| Ok(Value::from(hex(&Sha512::digest(bytes(args, 0)))))),
     native("adler32sum", &[Text], |args, _| Ok(Value::from(adler32(bytes(args, 0)).to_string()))),
 ];
 
-/// Go takes any bits behind the last whole byte, and passes over line ends.
-static LENIENT64: LazyLock<Encoding> = LazyLock::new(|| lenient(&BASE64));
-static LENIENT32: LazyLock<Encoding> = LazyLock::new(|| lenient(&BASE32));
-
-fn lenient(strict: &Encoding) -> Encoding {
-    let mut specification: Specification = strict.specification();
-    specification.check_trailing_bits = false;
-    specification.ignore.push_str("\r\n");
-    specification.encoding().unwrap_or_else(|_| strict.clone())
+/// How many characters make a whole number of bytes, and what bits each stands for.
+struct Alphabet {
+    name: &'static str,
+    group: usize,
+    bits: u32,
+    letters: &'static [u8],
 }
 
-/// Standard base 64 as Go reads it.
+const ALPHABET64: Alphabet = Alphabet {
+    name: "base64",
+    group: 4,
+    bits: 6,
+    letters: b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+};
+const ALPHABET32: Alphabet =
+    Alphabet { name: "base32", group: 8, bits: 5, letters: b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" };
+
+/// Standard base 64 as Go reads it: line ends are passed over, bits behind the last whole byte are not looked at.
 ///
 /// # Errors
 /// `illegal base64 data at input byte N`.
 pub(super) fn decode64(text: &str) -> Result<Vec<u8>, String> {
-    decode(&LENIENT64, text, "base64")
+    decode(&ALPHABET64, text.as_bytes())
 }
 
-fn decode(encoding: &Encoding, text: &str, name: &str) -> Result<Vec<u8>, String> {
-    encoding.decode(text.as_bytes()).map_err(|error| {
-        // An incomplete group is told by where it begins.
-        let at = match error.kind {
-            DecodeKind::Symbol => error.position,
-            _ => error.position / 4 * 4,
+/// RFC 4648, with Go's places of errors: those of base 32 count without line ends.
+fn decode(alphabet: &Alphabet, text: &[u8]) -> Result<Vec<u8>, String> {
+    let counts_ends = alphabet.group == 4;
+    let letters = text.iter().enumerate().filter(|(_, b)| !matches!(b, b'\r' | b'\n'));
+    let letters: Vec<(usize, u8)> =
+        letters.enumerate().map(|(plain, (at, b))| (if counts_ends { at } else { plain }, *b)).collect();
+    let end = if counts_ends { text.len() } else { letters.len() };
+    let illegal = |at: usize| Err(format!("illegal {} data at input byte {at}", alphabet.name));
+    let mut out = Vec::with_capacity(letters.len() / alphabet.group * 6);
+    for (begin, group) in letters.chunks(alphabet.group).enumerate().map(|(n, group)| (n * alphabet.group, group)) {
+        let mut value = 0u64;
+        let mut length = group.len();
+        for (i, (at, byte)) in group.iter().enumerate() {
+            if *byte == b'=' && i >= 2 {
+                let after = letters.get(begin + i + 1..).unwrap_or_default();
+                if let Some(at) = bad_padding(alphabet, i, *at, end, after) {
+                    return illegal(at);
+                }
+                length = i;
+                break;
+            }
+            match alphabet.letters.iter().position(|letter| letter == byte) {
+                Some(bits) => value = value << alphabet.bits | bits as u64,
+                None => return illegal(*at),
+            }
+        }
+        if length == group.len() && length < alphabet.group {
+            return illegal(end - length);
+        }
+        let bits = alphabet.bits * u32::try_from(length).unwrap_or(0);
+        let bytes = (value << (64 - bits)).to_be_bytes();
+        out.extend_from_slice(bytes.get(..bits as usize / 8).unwrap_or_default());
+        if length < alphabet.group {
+            break;
+        }
+    }
+    Ok(out)
+}
+
+/// Where the padding is wrong that begins at `at`, as number `i` of its group; `after` is all that follows.
+fn bad_padding(alphabet: &Alphabet, i: usize, at: usize, end: usize, after: &[(usize, u8)]) -> Option<usize> {
+    let wanted = alphabet.group - 1 - i;
+    if alphabet.group == 8 {
+        return match after.len() {
+            8.. => Some(at),
+            len if len < wanted => Some(end),
+            _ => match after.iter().take(wanted).position(|(_, b)| *b != b'=') {
+                Some(k) => Some(at + k),
+                None => matches!(i, 3 | 6).then_some(at),
+            },
         };
-        format!("illegal {name} data at input byte {at}")
-    })
+    }
+    match (wanted, after) {
+        (1, []) => Some(end),
+        (1, [(at, b), ..]) if *b != b'=' => Some(at - 1),
+        (1, [_, rest @ ..]) | (_, rest) => rest.first().map(|(at, _)| *at),
+    }
 }
 
 fn decoded(result: Result<Vec<u8>, String>) -> Value {

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::host::Param::{Any, Text as TextParam};
 use crate::print::format_float;
-use crate::value::{Key, Value};
+use crate::value::{Key, Text, Value};
 
 pub(super) const TABLE: &[Native] = &[
     native("toJson", &[Any], |a, cx| lenient(written(value(a, 0), Style::COMPACT, cx))),
@@ -98,13 +98,13 @@ impl Writer<'_> {
             }
             Value::Map(map) if map.is_nil() => self.out.push_str("null"),
             Value::Map(map) => {
-                let mut entries: Vec<(Option<String>, Value)> = map
+                let mut entries: Vec<(Option<Text>, Value)> = map
                     .keys()
                     .iter()
                     .filter_map(|key| {
                         let name = match key {
-                            Key::Int(n) => n.to_string(),
-                            Key::Text(text) => text.to_string(),
+                            Key::Int(n) => n.to_string().into(),
+                            Key::Text(text) => text.clone(),
                         };
                         Some((Some(name), map.entry(key)?))
                     })
@@ -113,17 +113,18 @@ impl Writer<'_> {
                 self.nest('{', '}', entries, depth)?;
             }
             Value::Dict(dict) => {
-                let entries = dict.entries().into_iter().map(|(k, v)| (Some(k.to_string()), v)).collect();
+                let entries = dict.entries().into_iter().map(|(k, v)| (Some(k), v)).collect();
                 self.nest('{', '}', entries, depth)?;
             }
             Value::Object(object) if object.is_pointer() && object.is_nil() => self.out.push_str("null"),
             Value::Object(object) => match (object.underlying(), object.text()) {
                 (Some(Value::Bytes(_)), Some(text)) => self.text(text.as_bytes()),
                 (Some(inner), _) => self.value(&inner, depth + 1)?,
+                (None, Some(text)) if object.type_name() == "semver.Version" => self.text(text.as_bytes()),
                 (None, _) => {
                     let names = object.fields();
                     let field = |name: &str| object.field(name).unwrap_or_default();
-                    let fields = names.iter().map(|name| (Some(name.to_string()), field(name))).collect();
+                    let fields = names.iter().map(|name| (Some(name.as_ref().into()), field(name))).collect();
                     self.nest('{', '}', fields, depth)?;
                 }
             },
@@ -139,7 +140,7 @@ impl Writer<'_> {
         &mut self,
         open: char,
         close: char,
-        entries: Vec<(Option<String>, Value)>,
+        entries: Vec<(Option<Text>, Value)>,
         depth: usize,
     ) -> Result<(), Failure> {
         let empty = entries.is_empty();

@@ -99,8 +99,17 @@ fn prepend(args: &[Value], cx: &Context<'_>) -> Answer {
 
 fn chunk(args: &[Value], cx: &Context<'_>) -> Answer {
     let list = items(args, 1, "Cannot chunk", cx)?;
-    let length = size(int(args, 0)).filter(|n| *n > 0).ok_or("the size of a chunk must be 1 or more")?;
-    let chunks = list.chunks(length).map(|part| new_list(part.to_vec())).collect();
+    let wanted = int(args, 0);
+    let chunks = match size(wanted).filter(|n| *n > 0) {
+        Some(length) => list.chunks(length).map(|part| new_list(part.to_vec())).collect(),
+        // Sprig counts the chunks by a division that forgives some negative sizes.
+        None => match (list.len(), wanted) {
+            (1, ..=-2) => vec![new_list(list)],
+            (len, ..=-1) if len > 1 && len as u64 <= wanted.unsigned_abs() + 1 => Vec::new(),
+            (len, ..=-1) if len > 1 && (len as u64 - 1).div_ceil(wanted.unsigned_abs()) == 1 => Vec::new(),
+            _ => return Err("the size of a chunk must be 1 or more".into()),
+        },
+    };
     Ok(Value::List(List::shared(Type::list(Type::Any), chunks)))
 }
 
@@ -200,6 +209,9 @@ fn concat(args: &[Value], cx: &Context<'_>) -> Answer {
             return Err(format!("Cannot concat type {} as list", arg.kind_name()).into());
         }
         all.append(&mut items(args, i, "", cx)?);
+    }
+    if all.is_empty() {
+        return Ok(Value::List(List::nil(Type::Any)));
     }
     Ok(new_list(all))
 }

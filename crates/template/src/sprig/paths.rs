@@ -1,8 +1,9 @@
 //! Paths, the environment, and host names.
 
-use super::arguments::text;
-use super::{Answer, Native, native};
+use super::arguments::{marked, text};
+use super::{Native, native};
 use crate::context::Context;
+use crate::error::Failure;
 use crate::host::Param::Text;
 use crate::value::Value;
 
@@ -18,7 +19,13 @@ pub(crate) const TABLE: &[Native] = &[
     native("osExt", &[Text], |args, _| Ok(Value::text(ext(&text(args, 0))))),
     native("osIsAbs", &[Text], |args, _| Ok(Value::Bool(text(args, 0).starts_with('/')))),
     native("env", &[Text], |args, cx| Ok(Value::Text(cx.world.environment(&text(args, 0)).unwrap_or_default()))),
-    native("expandenv", &[Text], |args, cx| expand(&text(args, 0), cx)),
+    native("expandenv", &[Text], |args, cx| {
+        let text = marked(args, 0);
+        let made = expand(text.text(), cx)?;
+        Ok(Value::Text(
+            std::str::from_utf8(&made).map(|made| text.back(made)).unwrap_or_else(|_| made.as_slice().into()),
+        ))
+    }),
     native("getHostByName", &[Text], |args, cx| {
         let name = text(args, 0);
         // An address is its own answer; nobody is asked.
@@ -68,7 +75,7 @@ fn ext(path: &str) -> &str {
 }
 
 /// `$NAME` and `${NAME}` put in, as Go's `os.Expand` finds them.
-fn expand(template: &str, cx: &Context<'_>) -> Answer {
+fn expand(template: &str, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
     let mut out = Vec::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('$') {
@@ -86,7 +93,7 @@ fn expand(template: &str, cx: &Context<'_>) -> Answer {
         rest = after.get(length..).unwrap_or("");
     }
     out.extend(rest.as_bytes());
-    Ok(Value::text(out))
+    Ok(out)
 }
 
 /// The name behind a dollar sign and how long it is written; `None`: no name; empty: nonsense that vanishes.

@@ -1,12 +1,16 @@
 //! Go's regular expressions on top of the crate `regex`: the same engine family, but other corners of syntax. A pattern
 //! is rewritten once; what Go refuses is refused.
 
+use std::sync::Arc;
+
 use regex::Regex;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
 pub struct Re2 {
     regex: Regex,
+    /// The names of the groups from 1 on. Go lets several have one name.
+    names: Arc<[Option<String>]>,
     /// Go's Split asks whether the pattern was empty.
     empty: bool,
 }
@@ -15,6 +19,11 @@ pub struct Re2 {
 const SIZE_LIMIT: usize = 4 << 20;
 /// RE2's own limit for a counted repetition.
 const MOST_REPEATS: u32 = 1000;
+/// The names between `[:` and `:]`.
+const ASCII_CLASSES: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
+    "xdigit",
+];
 /// Nesting that Go's parser accepts.
 const DEEPEST: usize = 1000;
 
@@ -24,13 +33,13 @@ impl Re2 {
     /// # Errors
     /// `error parsing regexp: ...`, with the part at fault.
     pub fn compile(pattern: &str) -> Result<Re2, String> {
-        let translated = Translation::of(pattern)?;
+        let (translated, names) = Translation::of(pattern)?;
         let regex =
             regex::RegexBuilder::new(&translated).size_limit(SIZE_LIMIT).build().map_err(|error| match error {
                 regex::Error::CompiledTooBig(_) => format!("error parsing regexp: expression too large: `{pattern}`"),
                 _ => format!("error parsing regexp: invalid syntax: `{pattern}`"),
             })?;
-        Ok(Re2 { regex, empty: pattern.is_empty() })
+        Ok(Re2 { regex, names: names.into(), empty: pattern.is_empty() })
     }
 
     /// Whether it matches anywhere.
@@ -50,7 +59,7 @@ impl Re2 {
 
     /// Every match replaced; `$1`, `${1}`, `$name` stand for groups, `$$` for a dollar sign.
     pub fn replace_all(&self, text: &str, replacement: &str) -> String {
-        self.regex.replace_all(text, |groups: &regex::Captures<'_>| expand(replacement, groups)).into_owned()
+        self.regex.replace_all(text, |groups: &regex::Captures<'_>| self.expand(replacement, groups)).into_owned()
     }
 
     /// Every match replaced by the text as it stands.
@@ -83,6 +92,39 @@ impl Re2 {
         }
         pieces
     }
+
+    /// The groups' texts put into a replacement, by the rules of Go's `Regexp.Expand`.
+    fn expand(&self, replacement: &str, groups: &regex::Captures<'_>) -> String {
+        let mut text = String::new();
+        let mut rest = replacement;
+        while let Some((before, after)) = rest.split_once('$') {
+            text.push_str(before);
+            if let Some(after) = after.strip_prefix('$') {
+                text.push('$');
+                rest = after;
+                continue;
+            }
+            let Some((name, after)) = group_name(after) else {
+                text.push('$');
+                rest = after;
+                continue;
+            };
+            let group = match name.parse::<usize>() {
+                Ok(number) => groups.get(number),
+                Err(_) => self.named(name, groups),
+            };
+            text.push_str(group.map_or("", |found| found.as_str()));
+            rest = after;
+        }
+        text.push_str(rest);
+        text
+    }
+
+    /// The first group of that name that took part.
+    fn named<'t>(&self, name: &str, groups: &regex::Captures<'t>) -> Option<regex::Match<'t>> {
+        let numbered = self.names.iter().enumerate();
+        numbered.filter(|(_, own)| own.as_deref() == Some(name)).find_map(|(i, _)| groups.get(i + 1))
+    }
 }
 
 /// Puts a backslash before everything that means something in a pattern.
@@ -99,33 +141,6 @@ pub fn quote_meta(text: &str) -> String {
 
 fn limit(most: i64) -> usize {
     usize::try_from(most).unwrap_or(usize::MAX)
-}
-
-/// The groups' texts put into a replacement, by the rules of Go's `Regexp.Expand`.
-fn expand(replacement: &str, groups: &regex::Captures<'_>) -> String {
-    let mut text = String::new();
-    let mut rest = replacement;
-    while let Some((before, after)) = rest.split_once('$') {
-        text.push_str(before);
-        if let Some(after) = after.strip_prefix('$') {
-            text.push('$');
-            rest = after;
-            continue;
-        }
-        let Some((name, after)) = group_name(after) else {
-            text.push('$');
-            rest = after;
-            continue;
-        };
-        let group = match name.parse::<usize>() {
-            Ok(number) => groups.get(number),
-            Err(_) => groups.name(name),
-        };
-        text.push_str(group.map_or("", |found| found.as_str()));
-        rest = after;
-    }
-    text.push_str(rest);
-    text
 }
 
 fn group_name(text: &str) -> Option<(&str, &str)> {
@@ -154,16 +169,19 @@ struct Translation<'p> {
     pattern: &'p str,
     rest: std::iter::Peekable<std::str::CharIndices<'p>>,
     out: String,
+    names: Vec<Option<String>>,
     before: Before,
     depth: usize,
 }
 
 impl<'p> Translation<'p> {
-    fn of(pattern: &'p str) -> Result<String, String> {
+    /// The pattern for the crate, and the names of its groups.
+    fn of(pattern: &'p str) -> Result<(String, Vec<Option<String>>), String> {
         let mut this = Translation {
             pattern,
             rest: pattern.char_indices().peekable(),
             out: String::with_capacity(pattern.len() + 16),
+            names: Vec::new(),
             before: Before::Nothing,
             depth: 0,
         };
@@ -173,7 +191,7 @@ impl<'p> Translation<'p> {
         if this.depth > 0 {
             return Err(format!("error parsing regexp: missing closing ): `{pattern}`"));
         }
-        Ok(this.out)
+        Ok((this.out, this.names))
     }
 
     fn one(&mut self, at: usize, c: char) -> Result<(), String> {
@@ -256,6 +274,7 @@ impl<'p> Translation<'p> {
         self.out.push('(');
         self.before = Before::Nothing;
         if self.rest.next_if(|(_, c)| *c == '?').is_none() {
+            self.names.push(None);
             return Ok(());
         }
         let head = self.pattern.get(at + 2..).unwrap_or("");
@@ -263,7 +282,7 @@ impl<'p> Translation<'p> {
         let (inside, closed) = (head.get(..end).unwrap_or(""), head.get(end..end + 1).unwrap_or(""));
         let named = inside.strip_prefix("P<").or_else(|| inside.strip_prefix('<'));
         let good = match (named, closed) {
-            (Some(name), ">") => !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_'),
+            (Some(name), ">") => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'),
             // Flags that Go knows; the crate's own x, u and R are nothing to a template.
             (None, ":" | ")") => inside.chars().all(|c| "imsU-".contains(c)),
             _ => false,
@@ -275,9 +294,13 @@ impl<'p> Translation<'p> {
         if closed == ")" {
             self.depth -= 1;
         }
-        self.out.push('?');
-        self.out.push_str(inside);
-        self.out.push_str(closed);
+        if let Some(name) = named {
+            self.names.push(Some(name.to_owned()));
+        } else {
+            self.out.push('?');
+            self.out.push_str(inside);
+            self.out.push_str(closed);
+        }
         for _ in 0..inside.chars().count() + 1 {
             self.rest.next();
         }
@@ -403,6 +426,9 @@ impl<'p> Translation<'p> {
                     let name =
                         self.pattern.get(at..).and_then(|rest| rest.find(":]").and_then(|end| rest.get(..end + 2)));
                     let name = name.ok_or_else(|| missing.clone())?;
+                    if !ASCII_CLASSES.contains(&name.trim_matches(['[', ':', '^', ']'])) {
+                        return Err(format!("error parsing regexp: invalid character class range: `{name}`"));
+                    }
                     self.out.push_str(name);
                     for _ in 1..name.chars().count() {
                         self.rest.next();

@@ -1,7 +1,7 @@
 //! Regular expressions: `regexFind` and its kind. The ones with `must` give an error where the others panic in Go,
 //! which is an error here as well; only `regexMatch` takes a bad pattern as no match.
 
-use super::arguments::{int, text};
+use super::arguments::{Marked, int, marked, text};
 use super::re2::{Re2, quote_meta};
 use super::{Answer, Native, native};
 use crate::context::Context;
@@ -11,11 +11,13 @@ use crate::value::{List, Type, Value};
 
 pub(crate) const TABLE: &[Native] = &[
     native("regexMatch", &[Text, Text], |args, cx| match compile(args, cx) {
-        Ok(re) => Ok(Value::Bool(re.matches(&text(args, 1)))),
+        Ok(re) => Ok(Value::Bool(re.matches(marked(args, 1).text()))),
         Err(Failure::Message(_)) => Ok(Value::Bool(false)),
         Err(other) => Err(other),
     }),
-    native("mustRegexMatch", &[Text, Text], |args, cx| Ok(Value::Bool(compile(args, cx)?.matches(&text(args, 1))))),
+    native("mustRegexMatch", &[Text, Text], |args, cx| {
+        Ok(Value::Bool(compile(args, cx)?.matches(marked(args, 1).text())))
+    }),
     native("regexFind", &[Text, Text], |args, cx| find(args, panicking(args, cx)?)),
     native("mustRegexFind", &[Text, Text], |args, cx| find(args, compile(args, cx)?)),
     native("regexFindAll", &[Text, Text, Int], |args, cx| find_all(args, panicking(args, cx)?)),
@@ -26,7 +28,10 @@ pub(crate) const TABLE: &[Native] = &[
     native("mustRegexReplaceAllLiteral", &[Text, Text, Text], |args, cx| literal(args, cx, compile(args, cx)?)),
     native("regexSplit", &[Text, Text, Int], |args, cx| split(args, panicking(args, cx)?)),
     native("mustRegexSplit", &[Text, Text, Int], |args, cx| split(args, compile(args, cx)?)),
-    native("regexQuoteMeta", &[Text], |args, _| Ok(Value::from(quote_meta(&text(args, 0))))),
+    native("regexQuoteMeta", &[Text], |args, _| {
+        let text = marked(args, 0);
+        Ok(Value::Text(text.back(&quote_meta(text.text()))))
+    }),
 ];
 
 /// Steps that a pattern costs for each of its letters and for each letter that it looks at.
@@ -50,30 +55,38 @@ fn panicking(args: &[Value], cx: &Context<'_>) -> Result<Re2, Failure> {
 }
 
 fn find(args: &[Value], re: Re2) -> Answer {
-    Ok(Value::text(re.find(&text(args, 1)).unwrap_or("")))
+    let text = marked(args, 1);
+    Ok(Value::Text(text.back(re.find(text.text()).unwrap_or(""))))
 }
 
 fn find_all(args: &[Value], re: Re2) -> Answer {
-    Ok(texts(re.find_all(&text(args, 1), int(args, 2))))
+    let text = marked(args, 1);
+    Ok(texts(&text, &re.find_all(text.text(), int(args, 2))))
 }
 
 fn split(args: &[Value], re: Re2) -> Answer {
-    Ok(texts(re.split(&text(args, 1), int(args, 2))))
+    let text = marked(args, 1);
+    Ok(texts(&text, &re.split(text.text(), int(args, 2))))
 }
 
 /// Nothing found is a nil list.
-fn texts(found: Vec<&str>) -> Value {
-    if found.is_empty() { Value::List(List::nil(Type::Text)) } else { Value::texts(found) }
+fn texts(text: &Marked<'_>, found: &[&str]) -> Value {
+    if found.is_empty() {
+        return Value::List(List::nil(Type::Text));
+    }
+    Value::texts(found.iter().map(|part| text.back(part)))
 }
 
 fn replace(args: &[Value], cx: &Context<'_>, re: Re2) -> Answer {
     afford(args, cx)?;
-    Ok(Value::from(re.replace_all(&text(args, 1), &text(args, 2))))
+    let subject = marked(args, 1);
+    Ok(Value::Text(subject.back(&re.replace_all(subject.text(), &text(args, 2)))))
 }
 
 fn literal(args: &[Value], cx: &Context<'_>, re: Re2) -> Answer {
     afford(args, cx)?;
-    Ok(Value::from(re.replace_all_literal(&text(args, 1), &text(args, 2))))
+    let subject = marked(args, 1);
+    Ok(Value::Text(subject.back(&re.replace_all_literal(subject.text(), &text(args, 2)))))
 }
 
 /// Pays for the worst: every letter of the subject replaced, each by the replacement with groups put in.

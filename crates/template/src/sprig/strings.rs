@@ -1,6 +1,6 @@
 //! Functions on texts. Several count bytes where one would expect characters: so does sprig.
 
-use super::arguments::{bytes, int, size, text, text_list, text_of, texts_of, value};
+use super::arguments::{bytes, int, marked, size, text, text_list, text_of, texts_of, value};
 use super::{Answer, Native, native, variadic, words};
 use crate::context::Context;
 use crate::error::Failure;
@@ -13,14 +13,23 @@ pub(super) const TABLE: &[Native] = &[
     native("abbrevboth", &[Int, Int, TextParam], abbrevboth),
     native("trunc", &[Int, TextParam], |a, _| Ok(Value::text(trunc(int(a, 0), bytes(a, 1))))),
     native("substr", &[Int, Int, TextParam], |a, _| substr(int(a, 0), int(a, 1), bytes(a, 2)).map(Value::text)),
-    native("trim", &[TextParam], |a, _| Ok(text(a, 0).trim().into())),
+    native("trim", &[TextParam], |a, _| {
+        let text = marked(a, 0);
+        Ok(Value::Text(text.back(text.text().trim())))
+    }),
     native("upper", &[TextParam], |a, _| Ok(mapped(bytes(a, 0), words::upper))),
     native("lower", &[TextParam], |a, _| Ok(mapped(bytes(a, 0), words::lower))),
     native("title", &[TextParam], |a, _| Ok(words::title(&text(a, 0)).into())),
     native("untitle", &[TextParam], |a, _| Ok(words::untitle(&text(a, 0)).into())),
     native("swapcase", &[TextParam], |a, _| Ok(words::swapcase(&text(a, 0)).into())),
-    native("snakecase", &[TextParam], |a, _| Ok(words::separated(&text(a, 0), '_').into())),
-    native("kebabcase", &[TextParam], |a, _| Ok(words::separated(&text(a, 0), '-').into())),
+    native("snakecase", &[TextParam], |a, _| {
+        let text = marked(a, 0);
+        Ok(Value::Text(text.back(&words::separated(text.text(), '_'))))
+    }),
+    native("kebabcase", &[TextParam], |a, _| {
+        let text = marked(a, 0);
+        Ok(Value::Text(text.back(&words::separated(text.text(), '-'))))
+    }),
     native("camelcase", &[TextParam], |a, _| Ok(words::camelcase(&text(a, 0)).into())),
     native("repeat", &[Int, TextParam], |a, cx| repeat(int(a, 0), bytes(a, 1), cx).map(Value::text)),
     native("trimall", &[TextParam, TextParam], trim_all),
@@ -34,7 +43,9 @@ pub(super) const TABLE: &[Native] = &[
         Ok(Value::text(text.strip_prefix(bytes(a, 0)).unwrap_or(text)))
     }),
     native("nospace", &[TextParam], |a, _| {
-        Ok(latin(bytes(a, 0)).filter(|c| !c.is_whitespace()).collect::<String>().into())
+        // A text without space stays as it is; any other loses what is not ASCII.
+        let kept: String = latin(bytes(a, 0)).filter(|c| !c.is_whitespace()).collect();
+        Ok(if kept.chars().count() == bytes(a, 0).len() { value(a, 0).clone() } else { kept.into() })
     }),
     native("initials", &[TextParam], |a, _| Ok(initials(bytes(a, 0)).into())),
     native("wrap", &[Int, TextParam], |a, cx| words::wrap(bytes(a, 1), int(a, 0), b"\n", false, cx).map(Value::text)),
@@ -134,7 +145,8 @@ pub(super) fn repeat(count: i64, text: &[u8], cx: &Context<'_>) -> Result<Vec<u8
 
 fn trim_all(args: &[Value], _: &Context<'_>) -> Answer {
     let set = text(args, 0);
-    Ok(text(args, 1).trim_matches(|c| set.contains(c)).into())
+    let text = marked(args, 1);
+    Ok(Value::Text(text.back(text.text().trim_matches(|c| set.contains(c)))))
 }
 
 /// Bytes as characters of their own, as goutils reads them.
@@ -273,7 +285,13 @@ fn join(args: &[Value], cx: &Context<'_>) -> Answer {
 
 fn sort_alpha(args: &[Value], cx: &Context<'_>) -> Answer {
     let list = value(args, 0);
+    if !list.is_some() {
+        return Ok(text_list(vec![text_of(list, cx)?]));
+    }
     let mut texts = texts_of(list, cx)?;
+    if matches!(list, Value::Bytes(_)) {
+        texts.sort();
+    }
     if let Value::List(list) = list {
         texts.sort();
         if *list.elem() == Type::Text {

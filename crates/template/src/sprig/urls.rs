@@ -128,6 +128,15 @@ impl Url {
         {
             return Err(format!("invalid character {:?} in host name", bad.to_string()));
         }
+        // In a host, only bytes beyond ASCII may be escaped.
+        let plain_host = host.split('[').next().unwrap_or("");
+        if let Some(at) = plain_host.find('%')
+            && let Some(escape) = plain_host.as_bytes().get(at..at + 3)
+            && escape.get(1).is_some_and(|digit| (b'0'..b'8').contains(digit))
+            && escape != b"%25"
+        {
+            return Err(format!("invalid URL escape {:?}", String::from_utf8_lossy(escape)));
+        }
         self.host = unescape(host)?;
         if let Some(user) = user {
             if user.chars().any(|c| !c.is_ascii_alphanumeric() && !"-._:~!$&'()*+,;=%@".contains(c)) {

@@ -94,7 +94,8 @@ pub(super) fn camelcase(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut before = loop {
         match chars.next() {
-            None => return out,
+            // Of connectors alone the last one comes twice.
+            None => return out.chars().chain(text.chars().last()).collect(),
             Some(c) if connects(c) => out.push(c),
             Some(c) => break c,
         }
@@ -211,6 +212,8 @@ fn runs(chars: &[char]) -> Vec<(Run, &[char])> {
                 if next == Some(Run::Letters) { more } else { more + 1 }
             }
             Run::Upper => 1 + tail.iter().take_while(|c| kind_of(**c) == Run::Letters).count(),
+            // A connector is punctuation too, where it does not come first.
+            Run::Punctuation => 1 + tail.iter().take_while(|c| is_punctuation(**c)).count(),
             _ => more + 1,
         };
         let (run, after) = left.split_at(len.max(1).min(left.len()));
@@ -220,12 +223,19 @@ fn runs(chars: &[char]) -> Vec<(Run, &[char])> {
     out
 }
 
+/// ASCII's, and the marks of typography that stand in names now and then.
+fn is_punctuation(c: char) -> bool {
+    (c.is_ascii_punctuation() && !"$+<=>^`|~".contains(c))
+        || "¡§«¶·»¿‐‑‒–—―‘’‚“”„†‡•…‰′″‹›、。「」【】！（），：；？".contains(c)
+}
+
 fn kind_of(c: char) -> Run {
     match c {
         c if connects(c) => Run::Connector,
-        c if c.is_ascii_punctuation() && !"$+<=>^`|~".contains(c) => Run::Punctuation,
+        c if is_punctuation(c) => Run::Punctuation,
         c if c.is_uppercase() => Run::Upper,
-        c if c.is_alphabetic() && c < '\u{3400}' => Run::Letters,
+        '\u{3400}'..='\u{4d85}' | '\u{4e00}'..='\u{9fcc}' | '\u{20000}'..='\u{2b81d}' => Run::Other,
+        c if c.is_alphabetic() => Run::Letters,
         c if c.is_numeric() => Run::Number,
         _ => Run::Other,
     }

@@ -46,7 +46,7 @@ fn tagged(tag: &str, json: &Json, sets: &Json) -> Value {
         "$uint8" => uint(UintKind::U8),
         "$uint64" => uint(UintKind::U64),
         "$float" => Value::Float(FloatKind::F64, float(json)),
-        "$float32" => Value::Float(FloatKind::F32, float(json)),
+        "$float32" => Value::Float(FloatKind::F32, f64::from(float(json) as f32)),
         "$bytes" => Value::Bytes(json.as_str().unwrap().into()),
         "$time" => Value::Time(rfc3339(json.as_str().unwrap())),
         "$list" => list(Type::Any, json, sets),
@@ -258,8 +258,8 @@ impl Callable for Function {
             ("twice", [Value::Int(IntKind::Int, n)]) => Ok(Value::int(n * 2)),
             ("twice", [other]) => Err(format!("arg 0: value has type {}; should be int", other.type_name()).into()),
             ("glue", texts) => {
-                let texts: Vec<String> = texts.iter().map(|t| t.as_text().unwrap().to_string()).collect();
-                Ok(texts.join("+").into())
+                let texts: Option<Vec<&[u8]>> = texts.iter().map(|t| Some(t.as_text()?.as_bytes())).collect();
+                Ok(Value::text(texts.ok_or("glue takes strings")?.join(b"+".as_slice())))
             }
             ("sour", _) => Err("gone sour".into()),
             _ => Ok("zero".into()),
