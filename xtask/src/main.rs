@@ -18,9 +18,12 @@ usage: cargo xtask RECIPE
   demo         a node boots over the network in QEMU from our controller, comes up and heartbeats
   test         everything that must hold, from formatting to machines that boot
   dist         the release as it is installed, in target/dist
-  bench boot   seconds from power-on to the boot script, with and without what spares the waits
-  bench dhcp   leases a second, durable, by a daemon on one processor
-  bench tftp   64 MB by TFTP, beside dnsmasq's server
+  bench boot        seconds from power-on to the boot script, with and without what spares the waits
+  bench dhcp        leases a second, durable, by a daemon on one processor
+  bench tftp        64 MB by TFTP, beside dnsmasq's server
+  bench image       processor time of a GiB of image, beside plain sendfile and a copy loop
+  bench heartbeat   processor time of a node's question for its overlay; memory of daemon and connections
+  bench storm       a thousand nodes boot at once
 
 options of dist, demo and test:
   --agent-by rustup|debian   where the static agent's standard library comes from (default: rustup if it can)
@@ -46,8 +49,9 @@ fn run(words: &[String]) -> anyhow::Result<ExitCode> {
         ["test"] => suite::run(&place, route),
         ["demo", rest @ ..] => lab::run(&place, route, "demo", rest),
         ["bench", "boot", rest @ ..] => lab::run(&place, route, "bench-boot", rest),
-        ["bench", "dhcp"] => lab::run(&place, route, "bench-dhcp", &[]),
-        ["bench", "tftp"] => lab::run(&place, route, "bench-tftp", &[]),
+        ["bench", name @ ("dhcp" | "tftp" | "image" | "heartbeat" | "storm"), rest @ ..] => {
+            lab::run(&place, route, &format!("bench-{name}"), rest)
+        }
         _ => {
             eprint!("{USAGE}");
             Ok(ExitCode::FAILURE)

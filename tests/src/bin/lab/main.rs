@@ -1,10 +1,18 @@
-//! `lab`: what `cargo xtask demo` and `cargo xtask bench boot` become once everything is built.
+//! `lab`: what `cargo xtask demo` and `cargo xtask bench` become once everything is built.
 
 mod bench;
 mod bench_dhcp;
+mod bench_heartbeat;
+mod bench_image;
+mod bench_storm;
 mod bench_tftp;
+mod clock;
 mod demo;
+mod figures;
+mod load;
 mod plain;
+mod rival;
+mod site;
 mod wire;
 
 use std::process::ExitCode;
@@ -19,11 +27,15 @@ fn main() -> ExitCode {
         ["demo", "--uefi"] => demo::run(Firmware::Uefi),
         ["bench-boot"] => bench::run(),
         ["bench-dhcp"] => bench_dhcp::run(),
+        ["bench-heartbeat"] => bench_heartbeat::run(),
+        ["bench-image"] => bench_image::run(),
+        ["bench-storm", rest @ ..] => bench_storm::run(rest),
         ["bench-tftp"] => bench_tftp::run(),
+        ["rival", kind, port, file] => rival::serve(kind, port, file),
         ["image"] => tests::place::cache()
             .and_then(|cache| tests::image::rootfs(&cache))
             .map(|root| println!("{}", root.display())),
-        _ => Err(anyhow::anyhow!("usage: lab demo|bench-boot|bench-dhcp|bench-tftp|image")),
+        _ => Err(anyhow::anyhow!("usage: lab demo|image|bench-{{boot,dhcp,heartbeat,image,storm,tftp}}")),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

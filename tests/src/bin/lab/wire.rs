@@ -12,6 +12,8 @@ use anyhow::{Context, ensure};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
 use tests::{Net, place, undo};
 
+use crate::clock;
+
 /// Two networks and the wire between them. The server's end is `v0` with 10.20.0.1/16, the clients' end is `c0` with
 /// 10.20.255.254/16.
 pub struct Wire {
@@ -118,18 +120,31 @@ impl Server {
     /// # Errors
     /// When it has ended.
     pub fn seconds(&self) -> anyhow::Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        // After the name in brackets, which may hold blanks: state is field 3, utime 14, stime 15, in ticks of 10 ms.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = fields.iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>();
-        Ok(ticks / 100.0)
+        clock::of(self.0.id())
     }
 
-    /// Resident memory in MB.
+    /// How it ended, if it did.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn ended(&mut self) -> anyhow::Result<Option<std::process::ExitStatus>> {
+        Ok(self.0.try_wait()?)
+    }
+
+    /// Resident memory in MiB.
     pub fn resident(&self) -> f64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that was resident so far, in MiB.
+    pub fn peak(&self) -> f64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, word: &str) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default().to_string();
-        line.split_whitespace().next().and_then(|kilobytes| kilobytes.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+        let line = status.lines().find_map(|line| line.strip_prefix(word)).unwrap_or_default();
+        line.split_whitespace().next().and_then(|kibibytes| kibibytes.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
     }
 }
 
