@@ -1,8 +1,10 @@
 //! DHCP, as the addresses' server (`dhcp: mode: internal`) or beside one (`proxy`): receive, let `boot::dhcp` decide, note
 //! leases on disk, send. One line in the log for each packet.
 //!
-//! Packets are taken in batches: one wait for the disk covers all leases of a batch, and what needs no disk leaves before.
+//! Packets are taken in batches. What needs no disk leaves at once; the rest waits in the [`Ledger`], while the next batches
+//! are answered.
 
+mod ledger;
 mod probe;
 mod socket;
 
@@ -25,6 +27,7 @@ use crate::cluster::{Cluster, Shared};
 use crate::serve::Shutdown;
 use crate::serve::link::{Changes, Link, Links};
 use crate::store::leases::LeaseFile;
+use ledger::{Ledger, Written};
 use probe::Probes;
 use socket::{BOOT_PORT, Frames, Incoming, Port, SERVER_PORT, deliver};
 
@@ -113,7 +116,7 @@ pub async fn run(mut sockets: Sockets, shared: Shared, shutdown: Shutdown) -> io
             return Ok(());
         }
         desk.probes = Probes::default();
-        kept = Some(desk).filter(|desk| desk.file.is_some());
+        kept = Some(desk).filter(|desk| desk.ledger.is_some());
         let Some(others) = rebind(sockets, &shared, &shutdown).await else { return Ok(()) };
         sockets = others;
     }
@@ -158,6 +161,7 @@ async fn serve(sockets: &Sockets, desk: &mut Desk, shared: &Shared, shutdown: &S
     }
     drop(sender);
     let ended = answer(sockets, desk, events, shared, shutdown).await;
+    desk.settle().await;
     // Each holds its door open, and the port is to be bound again.
     ears.shutdown().await;
     ended
@@ -180,6 +184,11 @@ async fn answer(
                 }
             }
             () = probe::sleep_until(due) => {}
+            written = written(desk.ledger.as_mut()) => {
+                release(written);
+                desk.write_on();
+                continue;
+            }
             changed = sockets.changes.next() => {
                 if changed.is_err() || !desk.is_same_links(sockets, &shared.current()) {
                     return Ended::Changed;
@@ -202,7 +211,26 @@ async fn answer(
             }
         }
         desk.probes_due(sockets, &cluster, &mut out);
-        desk.close(sockets, out).await;
+        desk.close(sockets, out);
+    }
+}
+
+async fn written(ledger: Option<&mut Ledger<Letter>>) -> Written<Letter> {
+    match ledger {
+        Some(ledger) => ledger.written().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sends what waited for the disk.
+fn release(written: Written<Letter>) {
+    match written.result {
+        Ok(()) => written.answers.iter().for_each(Letter::send),
+        // Without a line on disk a restart would give the address to somebody else.
+        Err(error) => tracing::error!(
+            "dhcp: {} clients get no answer, their leases cannot be written: {error}. They ask again; make room",
+            written.answers.len()
+        ),
     }
 }
 
@@ -265,7 +293,7 @@ struct Desk {
     /// Every address of this machine.
     own: Vec<Ipv4Addr>,
     leases: Leases,
-    file: Option<LeaseFile>,
+    ledger: Option<Ledger<Letter>>,
     probes: Probes,
 }
 
@@ -273,7 +301,7 @@ impl Desk {
     fn without_leases(cluster: &Cluster) -> Desk {
         let nodes = Nodes::new(&cluster.merged);
         let generation = cluster.generation;
-        Desk { generation, nodes, own: Vec::new(), leases: Leases::default(), file: None, probes: Probes::default() }
+        Desk { generation, nodes, own: Vec::new(), leases: Leases::default(), ledger: None, probes: Probes::default() }
     }
 
     async fn open(cluster: &Cluster) -> io::Result<Desk> {
@@ -286,7 +314,7 @@ impl Desk {
         for complaint in complaints {
             tracing::warn!("dhcp: {complaint}");
         }
-        let mut desk = Desk { leases, file: Some(file), ..Desk::without_leases(cluster) };
+        let mut desk = Desk { leases, ledger: Some(Ledger::new(file)), ..Desk::without_leases(cluster) };
         desk.aim(&cluster.site.conf);
         Ok(desk)
     }
@@ -411,38 +439,32 @@ impl Desk {
         }
     }
 
-    /// Sends a batch: what needs no disk, then the rest once its leases are there.
-    async fn close(&mut self, sockets: &Sockets, out: Outbox) {
+    /// Sends of a batch what needs no disk; the rest waits for its leases.
+    fn close(&mut self, sockets: &Sockets, out: Outbox) {
         debug_assert!(sockets.basis.mode == DhcpMode::Internal || out.leases.is_empty());
         out.now.iter().for_each(Letter::send);
         if out.leases.is_empty() {
             return;
         }
-        match self.write(out.leases).await {
-            Ok(()) => out.after.iter().for_each(Letter::send),
-            // Without a line on disk a restart would give the address to somebody else.
-            Err(error) => tracing::error!(
-                "dhcp: {} clients get no answer, their leases cannot be written: {error}. They ask again; make room",
-                out.after.len()
-            ),
+        if let Some(ledger) = &mut self.ledger {
+            ledger.add(out.leases, out.after, &self.leases);
         }
     }
 
-    async fn write(&mut self, leases: Vec<Lease>) -> io::Result<()> {
-        let Some(mut file) = self.file.take() else { return Err(io::Error::other("the lease file is not open")) };
-        let entries = self.leases.count();
-        let snapshot = file.is_long(entries).then(|| self.leases.clone());
-        let (file, written) = tokio::task::spawn_blocking(move || {
-            let written = file.append(&leases);
-            if let Some(Err(error)) = snapshot.map(|leases| file.compact(&leases, now())) {
-                tracing::error!("dhcp: the lease file cannot be shortened: {error}");
-            }
-            (file, written)
-        })
-        .await
-        .map_err(io::Error::other)?;
-        self.file = Some(file);
-        written
+    /// Writes what came while the last write was under way.
+    fn write_on(&mut self) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.start(&self.leases);
+        }
+    }
+
+    /// Waits until all is written and answered.
+    async fn settle(&mut self) {
+        self.write_on();
+        while let Some(ledger) = self.ledger.as_mut().filter(|ledger| ledger.is_busy()) {
+            release(ledger.written().await);
+            self.write_on();
+        }
     }
 }
 

@@ -26,6 +26,9 @@ pub const CLIENT_PORT: u16 = 68;
 /// Where clients ask a proxy once they have an address (PXE 2.1, 2.2.2).
 pub const BOOT_PORT: u16 = 4011;
 
+/// Bytes that may wait to be received: some 30,000 questions, as the kernel counts them.
+const BURST: usize = 16 << 20;
+
 /// IPv4 in Ethernet.
 const IP: u16 = 0x0800;
 const ARP: u16 = 0x0806;
@@ -60,8 +63,11 @@ impl Port {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.bind_device(Some(link.name.as_bytes())).with_context(|| format!("bind to interface {}", link.name))?;
         socket.set_broadcast(true)?;
-        // A room that is switched on at once asks within one second; a burst waits here while leases go to disk.
-        let _ = socket.set_recv_buffer_size(4 << 20);
+        // A hall that is switched on at once asks within one second, and who is not heard asks again after seconds only.
+        // Beyond net.core.rmem_max with CAP_NET_ADMIN, else as far as that goes.
+        if setsockopt(&socket, sockopt::RcvBufForce, &BURST).is_err() {
+            let _ = socket.set_recv_buffer_size(BURST);
+        }
         setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
         socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port).into()).map_err(|error| {
             anyhow::anyhow!(

@@ -5,16 +5,21 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use crate::wire::{Server, Wire};
+use crate::figures::{Runs, conditions};
+use crate::wire::{Server, Wire, beside_server};
 
 const MACHINES: u32 = 40_000;
 const UNDER_WAY: usize = 8_192;
+/// Runs of each kind, from nothing each.
+const RUNS: usize = 3;
 /// Seconds until a machine says again what was not answered.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -24,17 +29,24 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// When something cannot be set up, or machines stay without an address.
 pub fn run() -> anyhow::Result<()> {
     println!(
-        "{MACHINES} machines, {UNDER_WAY} under way at once, daemon on one processor (with its clients beside it)"
+        "==> {MACHINES} machines, {UNDER_WAY} under way at once, daemon on processor 0, its clients on another, its log at the \
+         default level to nowhere; {RUNS} runs, medians (ranges)"
     );
-    println!("| who | leases | wall s | leases/s | CPU s | leases a CPU second | asked again | resident MB |");
-    println!("|---|---|---|---|---|---|---|---|");
     let wire = Wire::lay()?;
+    println!("    one line and fdatasync(2) on this disk by itself: {:.0} a second; {}", disk(&wire)?, conditions());
+    println!(
+        "| who | leases/s | CPU s | leases a CPU second | asked again | lost by the daemon's socket | resident MiB |"
+    );
+    println!("|---|---|---|---|---|---|---|");
     fs::write(wire.at("etc/warewulf/nodes.conf"), "nodes: {}\n")?;
     let range = "dhcp: {mode: internal, quiet ra: false, range start: 10.20.1.0, range end: 10.20.250.255}";
-    one("strangers, durable", &wire, range)?;
-    let text = fs::read_to_string(wire.at("var/warewulf/leases"))?;
-    let lines = text.lines().filter(|line| line.contains(" bound ")).count();
-    ensure!(lines >= MACHINES as usize, "only {lines} leases are on disk");
+    row("strangers, durable", &wire, range, || {
+        let text = fs::read_to_string(wire.at("var/warewulf/leases"))?;
+        let lines = text.lines().filter(|line| line.contains(" bound ")).count();
+        ensure!(lines >= MACHINES as usize, "only {lines} leases are on disk");
+        // The next run's machines are strangers again.
+        Ok(fs::remove_file(wire.at("var/warewulf/leases"))?)
+    })?;
 
     let mut nodes = String::from("nodes:\n");
     for serial in 0..MACHINES {
@@ -46,23 +58,56 @@ pub fn run() -> anyhow::Result<()> {
         )?;
     }
     fs::write(wire.at("etc/warewulf/nodes.conf"), nodes)?;
-    one("nodes", &wire, "dhcp: {mode: internal, quiet ra: false}")
+    row("nodes", &wire, "dhcp: {mode: internal, quiet ra: false}", || Ok(()))?;
+    println!("{}", conditions());
+    Ok(())
 }
 
-fn one(title: &str, wire: &Wire, section: &str) -> anyhow::Result<()> {
-    let server = wire.daemon(section)?;
-    let socket = wire.socket(68)?;
-    let (before, began) = (server.seconds()?, Instant::now());
-    let again = switch_on(&socket, &server)?;
-    let (wall, cpu) = (began.elapsed().as_secs_f64(), server.seconds()? - before);
-    let leases = f64::from(MACHINES);
-    println!(
-        "| {title} | {MACHINES} | {wall:.2} | {:.0} | {cpu:.2} | {:.0} | {again} | {:.0} |",
-        leases / wall,
-        leases / cpu,
-        server.resident()
-    );
+/// How often a second one short line can be put on disk, one after another.
+fn disk(wire: &Wire) -> anyhow::Result<f64> {
+    let mut file = File::create(wire.at("var/line"))?;
+    let (began, mut count) = (Instant::now(), 0.0);
+    while began.elapsed() < Duration::from_secs(1) {
+        file.write_all(b"10.20.1.0 bound 2026-11-22T20:15:00Z 52:54:00:00:00:00\n")?;
+        file.sync_data()?;
+        count += 1.0;
+    }
+    Ok(count / began.elapsed().as_secs_f64())
+}
+
+fn row(title: &str, wire: &Wire, section: &str, after: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let (mut rate, mut seconds, mut efficiency) = (Runs::default(), Runs::default(), Runs::default());
+    let (mut again, mut lost, mut resident) = (Runs::default(), Runs::default(), Runs::default());
+    for _ in 0..RUNS {
+        let server = wire.daemon(section)?;
+        let socket = wire.socket(68)?;
+        let (before, lost_before) = (server.seconds()?, drops(wire)?);
+        let (asked_again, wall) = beside_server(|| {
+            let began = Instant::now();
+            let again = switch_on(&socket, &server)?;
+            anyhow::Ok((again, began.elapsed().as_secs_f64()))
+        })??;
+        let cpu = server.seconds()? - before;
+        rate.add(f64::from(MACHINES) / wall);
+        seconds.add(cpu);
+        efficiency.add(f64::from(MACHINES) / cpu);
+        again.add(f64::from(asked_again));
+        lost.add(drops(wire)? - lost_before);
+        resident.add(server.resident());
+        drop(server);
+        after()?;
+    }
+    println!("| {title} | {rate:.0} | {seconds:.2} | {efficiency:.0} | {again:.0} | {lost:.0} | {resident:.0} |");
     Ok(())
+}
+
+/// Datagrams that came to the server's side and found no room.
+fn drops(wire: &Wire) -> anyhow::Result<f64> {
+    let table = wire.server.run(Command::new("cat").arg("/proc/net/snmp"))?;
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    // Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors ...
+    let figures = table.lines().filter(|line| line.starts_with("Udp:")).nth(1).unwrap_or_default();
+    Ok(figures.split_whitespace().nth(5).map_or(Ok(0.0), str::parse)?)
 }
 
 /// All machines, until each has its address. How often one had to ask again.

@@ -8,14 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use tests::place;
 
-use crate::wire::{Server, Wire};
+use crate::figures::{Runs, conditions};
+use crate::wire::{Server, Wire, beside_server};
 
 const BYTES: usize = 64 << 20;
 const BLOCK: usize = 1428;
-const RUNS: usize = 3;
-
-/// Wall and processor seconds of each run.
-type Results = Vec<(f64, f64)>;
+const RUNS: usize = 7;
 
 /// Runs all and prints a table.
 ///
@@ -26,27 +24,41 @@ pub fn run() -> anyhow::Result<()> {
     let content: Vec<u8> = (0..BYTES).map(|at| (at / 251).to_le_bytes().first().copied().unwrap_or(0)).collect();
     fs::write(wire.at("tftp/file"), content)?;
     fs::write(wire.at("etc/warewulf/nodes.conf"), "nodes: {}\n")?;
-    println!("{} MB in blocks of {BLOCK}, median of {RUNS} runs in turn; each server on one processor", BYTES >> 20);
+    println!(
+        "==> {} MB in blocks of {BLOCK}, {RUNS} runs in turn, medians (ranges); each server on processor 0, the client on another",
+        BYTES >> 20
+    );
+    println!("    {}", conditions());
     println!("| server | window | s | MB/s | CPU s |\n|---|---|---|---|---|");
-    let mut rows: Vec<(&str, u16, Results)> =
-        vec![("ours", 1, Results::new()), ("dnsmasq", 1, Results::new()), ("ours", 16, Results::new())];
+    let mut rows = [("ours", 1), ("dnsmasq", 1), ("ours", 16)].map(|(name, window)| Row {
+        name,
+        window,
+        wall: Runs::default(),
+        cpu: Runs::default(),
+    });
     for _ in 0..RUNS {
-        for (name, window, results) in &mut rows {
-            let server = if *name == "ours" { ours(&wire)? } else { dnsmasq(&wire)? };
-            results.push(fetch(&wire, &server, *window)?);
+        for row in &mut rows {
+            let server = if row.name == "ours" { ours(&wire)? } else { dnsmasq(&wire)? };
+            let (wall, cpu) = fetch(&wire, &server, row.window)?;
+            row.wall.add(wall);
+            row.cpu.add(cpu);
         }
     }
-    let mut medians = Vec::new();
-    for (name, window, mut results) in rows {
-        results.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let (wall, cpu) = *results.get(RUNS / 2).context("no run")?;
-        println!("| {name} | {window} | {wall:.2} | {:.0} | {cpu:.2} |", 64.0 / wall);
-        medians.push(wall);
+    for Row { name, window, wall, cpu } in &rows {
+        println!("| {name} | {window} | {wall:.2} | {:.0} | {cpu:.3} |", BYTES as f64 / 1e6 / wall.median());
     }
-    if let [one, dnsmasq, sixteen] = medians[..] {
-        println!("beside dnsmasq, window 1: {:.2} x; window 16: {:.2} x our window 1", dnsmasq / one, one / sixteen);
-    }
+    let [one, dnsmasq, sixteen] = rows.map(|row| (row.wall.median(), row.cpu.median()));
+    println!("beside dnsmasq, window 1: {:.2} x in time, {:.2} x in CPU", dnsmasq.0 / one.0, dnsmasq.1 / one.1);
+    println!("window 16 beside window 1: {:.1} x in time, {:.1} x in CPU", one.0 / sixteen.0, one.1 / sixteen.1);
+    println!("{}", conditions());
     Ok(())
+}
+
+struct Row {
+    name: &'static str,
+    window: u16,
+    wall: Runs,
+    cpu: Runs,
 }
 
 fn ours(wire: &Wire) -> anyhow::Result<Server> {
@@ -79,7 +91,7 @@ fn fetch(wire: &Wire, server: &Server, window: u16) -> anyhow::Result<(f64, f64)
     let socket = wire.socket(0)?;
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
     let (before, began) = (server.seconds()?, Instant::now());
-    let got = read(&socket, window)?;
+    let got = beside_server(|| read(&socket, window))??;
     ensure!(got == BYTES, "{got} bytes of {BYTES} came");
     Ok((began.elapsed().as_secs_f64(), server.seconds()? - before))
 }

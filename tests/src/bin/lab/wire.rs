@@ -9,7 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
+use nix::unistd::Pid;
 use tests::{Net, place, undo};
 
 use crate::clock;
@@ -50,7 +52,8 @@ impl Wire {
         self.folder.path().join(path)
     }
 
-    /// Writes warewulf.conf and starts the daemon of the release on one processor; it only logs warnings.
+    /// Writes warewulf.conf and starts the daemon of the release on processor 0, its log as chatty as by default and to
+    /// nowhere.
     ///
     /// # Errors
     /// When it does not come up.
@@ -64,7 +67,7 @@ impl Wire {
         fs::write(&conf, text)?;
         let mut command = self.server.command("taskset");
         command.args(["-c", "0"]).arg(place::dist()?.join("wwctl")).arg("--warewulfconf").arg(&conf).arg("server");
-        let server = Server::start(command.env("WW_LOG", "warn"))?;
+        let server = Server::start(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
         let deadline = Instant::now() + Duration::from_secs(60);
         while !self.server.inside(|| std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, 9873)).is_ok())? {
             ensure!(Instant::now() < deadline, "the daemon opens no port");
@@ -80,6 +83,23 @@ impl Wire {
     pub fn socket(&self, port: u16) -> anyhow::Result<UdpSocket> {
         self.clients.inside(move || client(port))?
     }
+}
+
+/// Does something on the last processor, so that the server has the first for itself.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn beside_server<T>(act: impl FnOnce() -> T) -> anyhow::Result<T> {
+    let (me, before) = (Pid::from_raw(0), sched_getaffinity(Pid::from_raw(0))?);
+    let last = (1..CpuSet::count()).rev().find(|processor| before.is_set(*processor).unwrap_or(false));
+    if let Some(last) = last {
+        let mut one = CpuSet::new();
+        one.set(last)?;
+        sched_setaffinity(me, &one)?;
+    }
+    let done = act();
+    sched_setaffinity(me, &before)?;
+    Ok(done)
 }
 
 impl Drop for Wire {
