@@ -87,7 +87,14 @@ impl Source for Disk {
                 }
             }
             Read::ImageKernel(image) => digest.update(self.newest_kernel(image).unwrap_or_default()),
-            Read::Own(_) | Read::World(_) => {}
+            Read::ImageLink { image, path } => {
+                let target = Links { root: self.image_root(image), known: Mutex::default() }.look(path.as_bytes());
+                match target {
+                    Some(target) => digest.update(target),
+                    None => digest.update("none"),
+                }
+            }
+            Read::Own(_) | Read::World(_) | Read::Conf(_) | Read::Environment(_) => {}
         }
         digest.finalize().into()
     }

@@ -1,6 +1,6 @@
 //! One archive: how it is made, and from what.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -11,9 +11,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use archive::{Entry, Kind};
 use model::Node;
-use render::Overlay;
+use render::kept::Kept;
 use render::layer::Placed;
-use render::reads::Read;
+use render::overlay::Script;
+use render::reads::ReadSet;
+use render::{Job, Overlay};
 use sha2::{Digest, Sha256};
 
 use super::bodies::Bodies;
@@ -24,7 +26,7 @@ use super::{BuildError, OverlayKind, Workshop, trees};
 /// What an archive is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Input {
-    pub(super) reads: BTreeSet<Read>,
+    pub(super) reads: Arc<ReadSet>,
     pub(super) digest: String,
 }
 
@@ -38,6 +40,8 @@ pub(super) struct Made {
     /// What decides whether to build again.
     pub(super) input: Input,
     pub(super) dates: Dates,
+    /// The clocks and seeds of this and of earlier renders.
+    pub(super) kept: Kept,
     /// Worth a word, and no error.
     pub(super) warnings: Vec<String>,
 }
@@ -68,10 +72,11 @@ pub(super) fn build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Res
 /// archive, for what is remembered of failures.
 fn make(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, old: &Record, place: &Path) -> Result<Made, BuildError> {
     let (state, overlays) = overlays(shop, node, kind)?;
-    let job = shop.job(node);
+    let job = Job { kept: Arc::new(old.kept.clone()), ..shop.job(node) };
     let outcome = job.run(&overlays);
     shop.works.builds.fetch_add(1, Ordering::Relaxed);
-    let input = Input { digest: digest(&state, job.key(&outcome.reads)), reads: outcome.reads };
+    let reads = Arc::new(ReadSet::new(outcome.reads));
+    let input = Input { digest: digest(&state, job.key(&reads)), reads };
     let mut failures = shop.works.failures.lock().unwrap_or_else(PoisonError::into_inner);
     if !outcome.problems.is_empty() {
         let error = BuildError::Problems(Arc::new(outcome.problems));
@@ -80,9 +85,15 @@ fn make(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, old: &Record, plac
     }
     failures.remove(place);
     drop(failures);
+    let mut kept = old.kept.clone();
+    outcome.drawn.iter().for_each(|drawn| kept.keep(drawn));
+    // What an overlay that is no longer the node's had is nobody's.
+    let here = overlays.iter().flat_map(|overlay| &overlay.items).filter_map(|item| item.script.as_ref());
+    let here: HashSet<_> = here.map(Script::id).collect();
+    kept.only(|script| here.contains(script));
     let bodies = &shop.works.bodies;
     let (entries, dates) = dated(outcome.tree, old, now(), bodies);
-    Ok(Made { content: content_key(&entries, bodies), entries, input, dates, warnings: outcome.warnings })
+    Ok(Made { content: content_key(&entries, bodies), entries, input, dates, kept, warnings: outcome.warnings })
 }
 
 impl Made {
@@ -94,6 +105,7 @@ impl Made {
             files: String::new(),
             reads: self.input.reads.clone(),
             dates: self.dates.clone(),
+            kept: self.kept.clone(),
         }
     }
 }
@@ -136,9 +148,9 @@ fn content_key(entries: &[Entry], bodies: &Bodies) -> String {
 }
 
 /// The state of what was read, now. `None` when an overlay cannot be read.
-pub(super) fn input(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, reads: &BTreeSet<Read>) -> Option<Input> {
+pub(super) fn input(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, reads: &Arc<ReadSet>) -> Option<Input> {
     let (state, _) = overlays(shop, node, kind).ok()?;
-    Some(Input { reads: reads.clone(), digest: digest(&state, shop.job(node).key(reads)) })
+    Some(Input { reads: Arc::clone(reads), digest: digest(&state, shop.job(node).key(reads)) })
 }
 
 fn digest(overlays: &[u8; 32], key: [u8; 32]) -> String {

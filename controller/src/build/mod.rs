@@ -228,7 +228,7 @@ impl Workshop {
             node: Arc::clone(node),
             source: Arc::clone(&self.source) as Arc<dyn render::Source>,
             outside: Arc::clone(&self.outside) as Arc<dyn render::template::World + Send + Sync>,
-            build_time: self.outside.build_time(),
+            kept: Arc::default(),
         }
     }
 

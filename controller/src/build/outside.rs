@@ -7,7 +7,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use render::BuildTime;
 use render::template::{Failure, Text, Time, World, Zone};
 
 const ZONES: &str = "/usr/share/zoneinfo";
@@ -27,23 +26,6 @@ impl Here {
             Zone::parse(&name.to_string_lossy(), &fs::read(&name).ok()?)
         });
         Here { local: local.unwrap_or(Zone::Utc) }
-    }
-
-    /// The present as templates print it.
-    pub fn build_time(&self) -> BuildTime {
-        let now = self.now();
-        let c = now.civil();
-        let text = format!(
-            "{:02}-{:02}-{:04} {:02}:{:02}:{:02} {}",
-            c.month,
-            c.day,
-            c.year,
-            c.hour,
-            c.minute,
-            c.second,
-            now.zone_name()
-        );
-        BuildTime { text, unix: u64::try_from(now.seconds).unwrap_or(0) }
     }
 }
 

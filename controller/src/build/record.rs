@@ -6,14 +6,16 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use render::reads::{Read, escape, unescape};
+use render::kept::{Drawn, Kept, Moment};
+use render::reads::{Read, ReadSet, escape, unescape};
 use sha2::{Digest, Sha256};
 
 use crate::store::publish;
 
 /// First line of the file; another one is another format, and no record.
-const FORMAT: &str = "overlay record 2";
+const FORMAT: &str = "overlay record 3";
 
 /// Path of what was rendered -> digest of its content, and since when it is that (seconds since 1970).
 pub type Dates = BTreeMap<Vec<u8>, (String, u64)>;
@@ -28,8 +30,10 @@ pub struct Record {
     /// Digest over the archive and its packed form as files (inode, size, time of change).
     pub files: String,
     /// What was read while rendering.
-    pub reads: BTreeSet<Read>,
+    pub reads: Arc<ReadSet>,
     pub dates: Dates,
+    /// The clocks and seeds of its templates: as secret as what was made with them.
+    pub kept: Kept,
 }
 
 impl Record {
@@ -48,11 +52,14 @@ impl Record {
 
     fn text(&self) -> String {
         let mut text = format!("{FORMAT}\ninput {}\ncontent {}\nfiles {}\n", self.input, self.content, self.files);
-        for read in &self.reads {
+        for read in self.reads.iter() {
             text.push_str(&format!("read {}\n", read.line()));
         }
         for (path, (digest, since)) in &self.dates {
             text.push_str(&format!("date {digest} {since} {}\n", escape(&String::from_utf8_lossy(path))));
+        }
+        for drawn in self.kept.iter() {
+            text.push_str(&format!("drawn {}\n", drawn_line(&drawn)));
         }
         // A record that was cut short is no record.
         text.push_str("end of record\n");
@@ -65,6 +72,7 @@ impl Record {
             return None;
         }
         let mut record = Record::default();
+        let mut reads = BTreeSet::new();
         for line in lines {
             let (word, rest) = line.split_once(' ')?;
             match word {
@@ -72,18 +80,55 @@ impl Record {
                 "content" => record.content = rest.to_owned(),
                 "files" => record.files = rest.to_owned(),
                 "read" => {
-                    record.reads.insert(Read::parse(rest)?);
+                    reads.insert(Read::parse(rest)?);
                 }
                 "date" => {
                     let (digest, rest) = rest.split_once(' ')?;
                     let (since, path) = rest.split_once(' ')?;
                     record.dates.insert(unescape(path).into_bytes(), (digest.to_owned(), since.parse().ok()?));
                 }
+                "drawn" => record.kept.keep(&parse_drawn(rest)?),
                 _ => return None,
             }
         }
+        record.reads = Arc::new(ReadSet::new(reads));
         Some(record)
     }
+}
+
+/// `SCRIPT INPUTS TIME SEED`: keys and seed in hexadecimal, the time as `SECONDS.NANOSECONDS`, `-` for what was not drawn.
+fn drawn_line(drawn: &Drawn) -> String {
+    let time = drawn.moment.time.map_or("-".to_owned(), |(seconds, nanos)| format!("{seconds}.{nanos}"));
+    let seed = drawn.moment.seed.map_or("-".to_owned(), |seed| hex(&seed));
+    format!("{} {} {time} {seed}", hex(&drawn.script), hex(&drawn.inputs))
+}
+
+fn parse_drawn(line: &str) -> Option<Drawn> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [script, inputs, time, seed] = words.as_slice() else { return None };
+    let time = match *time {
+        "-" => None,
+        time => {
+            let (seconds, nanos) = time.split_once('.')?;
+            Some((seconds.parse().ok()?, nanos.parse().ok().filter(|nanos| *nanos < 1_000_000_000)?))
+        }
+    };
+    let seed = match *seed {
+        "-" => None,
+        seed => Some(unhex(seed)?),
+    };
+    Some(Drawn { script: unhex(script)?, inputs: unhex(inputs)?, moment: Moment { time, seed } })
+}
+
+fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// A digest that tells these files from all others, as long as nobody touches them; `None` when one is not there.
@@ -109,16 +154,24 @@ pub fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use render::reads::Facet;
 
     #[test]
     fn a_record_survives_its_text() {
+        let mut kept = Kept::default();
+        for (n, moment) in
+            [(1, Moment { time: Some((-5, 7)), seed: None }), (2, Moment { time: None, seed: Some([9; 32]) })]
+        {
+            kept.keep(&Drawn { script: [1; 16], inputs: [n; 16], moment });
+        }
         let record = Record {
             input: "ab12".into(),
             content: "0a1b".into(),
             files: "cd34".into(),
-            reads: [Read::Own(Facet::Id), Read::File("/a b".into())].into(),
+            reads: Arc::new(ReadSet::new(
+                [Read::parse("own NetDevs.a%2eb?").unwrap(), Read::File("/a b".into())].into(),
+            )),
             dates: [(b"etc/a b".to_vec(), ("ef56".to_owned(), 1_700_000_000))].into(),
+            kept,
         };
         assert_eq!(Record::parse(&record.text()), Some(record));
     }
@@ -127,7 +180,7 @@ mod tests {
     fn what_is_no_record_is_none() {
         assert_eq!(Record::parse(""), None);
         assert_eq!(Record::parse("overlay record 9\n"), None);
-        assert_eq!(Record::parse("overlay record 2\ninput ab\n"), None);
-        assert_eq!(Record::parse("overlay record 2\nread own Nothing\nend of record\n"), None);
+        assert_eq!(Record::parse("overlay record 3\ninput ab\n"), None);
+        assert_eq!(Record::parse("overlay record 3\nrubbish own Nothing\nend of record\n"), None);
     }
 }

@@ -9,7 +9,7 @@ use model::Node;
 use template::{Buffers, Context, Failure, Functions, Host, Param, Signature, Value};
 
 use crate::ignition;
-use crate::reads::{Facet, Read, Reads};
+use crate::reads::{Read, Reads, Root};
 use crate::source::Source;
 use crate::text;
 
@@ -158,8 +158,8 @@ impl<'a> State<'a> {
 
     fn ignition(&mut self) -> Result<String, Failure> {
         let around = self.surroundings()?;
-        around.reads.note(Read::Own(Facet::Disks));
-        around.reads.note(Read::Own(Facet::FileSystems));
+        let own = around.reads.root(Root::Own);
+        ["Disks", "FileSystems"].iter().for_each(|field| around.reads.mark_below(own, field));
         Ok(match ignition::document(around.node) {
             Ok(document) => document.unwrap_or_default(),
             Err(refused) => {

@@ -1,5 +1,6 @@
 //! One node's overlays of one kind, rendered and laid over one another.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -10,11 +11,12 @@ use sha2::{Digest, Sha256};
 use template::Options;
 
 use crate::host::{File, Output, State, Surroundings};
+use crate::kept::{self, Drawn, Frozen, Kept, Key, Moment};
 use crate::layer::{Clash, Ground, ImageLinks, NoImage, Piece, Placed};
 use crate::overlay::{Item, Overlay, Remembered, Script};
-use crate::reads::{Facet, Read, Reads};
+use crate::reads::{Read, ReadSet, Reads};
 use crate::source::Source;
-use crate::view::{self, BuildTime, Frame, World};
+use crate::view::{self, Frame, World};
 
 /// A node in its world, with the files of the controller: all that a render depends on besides the overlays.
 #[derive(Clone)]
@@ -24,7 +26,8 @@ pub struct Job {
     pub source: Arc<dyn Source>,
     /// Clock, randomness, environment for the template language.
     pub outside: Arc<dyn template::World + Send + Sync>,
-    pub build_time: BuildTime,
+    /// Clocks and seeds that earlier renders of these inputs had.
+    pub kept: Arc<Kept>,
 }
 
 impl fmt::Debug for Job {
@@ -38,12 +41,39 @@ impl fmt::Debug for Job {
 pub struct Outcome {
     /// The tree, sorted by path.
     pub tree: Vec<Placed>,
-    /// Everything that was read.
+    /// Everything that was read, also by what failed.
     pub reads: BTreeSet<Read>,
+    /// What was no input, and is to be kept for the next time.
+    pub drawn: Vec<Drawn>,
     pub warnings: Vec<String>,
     /// What failed; when there is any, the tree is not to be used.
     pub problems: Vec<Problem>,
 }
+
+/// What a template gave.
+#[derive(Debug)]
+pub struct Rendered {
+    pub output: Output,
+    pub reads: Arc<ReadSet>,
+    /// When the template asked for the time, or for randomness.
+    pub drawn: Option<Drawn>,
+}
+
+/// A template that failed.
+#[derive(Debug)]
+pub struct Broken {
+    pub error: Box<template::Error>,
+    /// What was read until then: as long as that stays, it will fail again.
+    pub reads: BTreeSet<Read>,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Broken {}
 
 /// Something that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +97,10 @@ impl Job {
     /// Renders the overlays and lays them over one another, in order. A template that fails does not stop the others.
     pub fn run(&self, overlays: &[Arc<Overlay>]) -> Outcome {
         let image = &self.node.profile.image_name;
-        let links: Box<dyn ImageLinks + '_> =
+        let inner: Box<dyn ImageLinks + '_> =
             if image.is_empty() { Box::new(NoImage) } else { self.source.image_links(image) };
-        let mut ground = Ground::new(&*links);
+        let links = Noted { inner, looked: RefCell::default() };
+        let mut ground = Ground::new(&links);
         let mut outcome = Outcome::default();
         for overlay in overlays {
             for item in &overlay.items {
@@ -83,23 +114,63 @@ impl Job {
         let (tree, warnings) = ground.finish();
         outcome.tree = tree;
         outcome.warnings.extend(warnings);
+        if !image.is_empty() {
+            let read = |path: Vec<u8>| {
+                let path = String::from_utf8_lossy(&path).into_owned();
+                Read::ImageLink { image: image.clone(), path }
+            };
+            outcome.reads.extend(links.looked.into_inner().into_iter().map(read));
+        }
         outcome
     }
 
-    /// One template, rendered for this node.
+    /// One template, rendered for this node. What was rendered from the same inputs before is not rendered again.
     ///
     /// # Errors
     /// What the template language says, with file, line and column.
-    pub fn render(
+    pub fn render(&self, overlay: &Arc<str>, script: &Script) -> Result<Rendered, Broken> {
+        let mut start = None;
+        for reads in script.sets() {
+            let key = self.script_key(script, &reads);
+            let kept = self.kept.find(&script.id(), &key);
+            let fits = |moment: &Moment| kept.is_none_or(|kept| kept.time == moment.time);
+            if let Some(known) = script.recall(&reads, &key, fits) {
+                let drawn = drawn(script, key, known.moment);
+                return Ok(Rendered { output: known.output.clone(), reads, drawn });
+            }
+            start = start.or(kept);
+        }
+        // Without these inputs in the books, the last ones are the best guess: a wrong one costs a second render.
+        let mut guess = start.or_else(|| self.kept.latest(&script.id())).unwrap_or_default();
+        let mut tries = 0;
+        loop {
+            let (output, reads, moment) = self.execute(overlay, script, guess)?;
+            let reads = Arc::new(ReadSet::new(reads));
+            let key = self.script_key(script, &reads);
+            // The moment that belongs to these inputs; of new inputs, one of their own.
+            let right = self.kept.find(&script.id(), &key).unwrap_or_default();
+            let guessed = !right.is_empty() || !guess.is_empty();
+            let fits =
+                moment.is_empty() || !guessed || (known(right.time, moment.time) && known(right.seed, moment.seed));
+            tries += 1;
+            if fits || tries > 2 {
+                script.remember(&reads, key, Remembered { output: output.clone(), moment });
+                return Ok(Rendered { output, reads, drawn: drawn(script, key, moment) });
+            }
+            guess = right;
+        }
+    }
+
+    fn execute(
         &self,
         overlay: &Arc<str>,
         script: &Script,
-    ) -> Result<(Output, BTreeSet<Read>), Box<template::Error>> {
-        if let Some(known) = script.recall(|reads| self.key(reads)) {
-            return Ok((known.output.clone(), known.reads.clone()));
-        }
-        let parsed = script.parsed().map_err(|error| Box::new(error.clone()))?;
+        moment: Moment,
+    ) -> Result<(Output, BTreeSet<Read>, Moment), Broken> {
+        let parsed =
+            script.parsed().map_err(|error| Broken { error: Box::new(error.clone()), reads: BTreeSet::new() })?;
         let reads = Arc::new(Reads::default());
+        let clock = Arc::new(Frozen::new(Arc::clone(&self.outside), Arc::clone(&reads), moment));
         let frame = Frame {
             world: Arc::clone(&self.world),
             node: Arc::clone(&self.node),
@@ -107,35 +178,28 @@ impl Job {
             reads: Arc::clone(&reads),
             overlay: Arc::clone(overlay),
             build_source: Arc::clone(&script.path),
-            build_time: self.build_time.clone(),
+            clock: Arc::clone(&clock),
         };
         let mut host = State::new(Surroundings { node: &self.node, source: &*self.source, reads: &reads });
         // An abort is known to the host, which took the call.
-        let _ending = parsed.execute(&view::data(&frame), &mut host, &*self.outside, &Options::default())?;
-        let output = host.finish();
-        let reads = reads.all();
-        // What names the node is this node's alone.
-        if !reads.contains(&Read::Own(Facet::Id)) {
-            let (key, output) = (self.key(&reads), output.clone());
-            script.remember(Remembered { reads: reads.clone(), key, output });
+        match parsed.execute(&view::data(&frame), &mut host, &*clock, &Options::default()) {
+            Ok(_ending) => Ok((host.finish(), reads.all(), clock.moment())),
+            Err(error) => Err(Broken { error: Box::new(error), reads: reads.all() }),
         }
-        Ok((output, reads))
     }
 
     /// A digest over the present state of what was read.
-    pub fn key(&self, reads: &BTreeSet<Read>) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        digest.update(self.world.conf_digest());
-        for read in reads {
-            digest.update(read.line().as_bytes());
-            digest.update([0]);
-            match read {
-                Read::Own(facet) => digest.update(Sha256::digest(facet.of(&self.node))),
-                Read::World(facet) => digest.update(self.world.digest(*facet)),
-                file => digest.update(self.source.state(file)),
-            }
-        }
-        digest.finalize().into()
+    pub fn key(&self, reads: &ReadSet) -> [u8; 32] {
+        let state = self.world.state(&self.node, reads, &*self.outside);
+        let digest = Sha256::new().chain_update(reads.id()).chain_update(state);
+        digest.chain_update(self.source.states(reads)).finalize().into()
+    }
+
+    /// The state of what a template read, for what is remembered of it.
+    fn script_key(&self, script: &Script, reads: &ReadSet) -> Key {
+        let state = self.world.compute(&self.node, reads, &*self.outside);
+        let digest = Sha256::new().chain_update(script.id()).chain_update(reads.id()).chain_update(state);
+        kept::short(&digest.chain_update(self.source.contents(reads)).finalize().into())
     }
 
     fn pieces(&self, overlay: &Overlay, item: &Item, outcome: &mut Outcome) -> Vec<Piece> {
@@ -143,18 +207,42 @@ impl Job {
             return vec![Piece { entry: item.entry.clone(), rendered: false, backup: true }];
         };
         match self.render(&overlay.name, script) {
-            Ok((output, reads)) => {
-                outcome.reads.extend(reads);
+            Ok(Rendered { output, reads, drawn }) => {
+                outcome.reads.extend(reads.iter().cloned());
+                outcome.drawn.extend(drawn);
                 let told = output.warnings.iter().map(|word| format!("{}: {word}", script.path));
                 outcome.warnings.extend(told);
                 output.written().map(|file| piece(&item.entry, script, file, output.backup)).collect()
             }
-            Err(error) => {
+            Err(Broken { error, reads }) => {
+                outcome.reads.extend(reads);
                 let (node, overlay) = (self.node.id.clone(), overlay.name.to_string());
                 outcome.problems.push(Problem::Template { node, overlay, error });
                 Vec::new()
             }
         }
+    }
+}
+
+fn drawn(script: &Script, inputs: Key, moment: Moment) -> Option<Drawn> {
+    (!moment.is_empty()).then(|| Drawn { script: script.id(), inputs, moment })
+}
+
+/// Whether what was used is what should have been, or was not used.
+fn known<T: PartialEq>(right: Option<T>, used: Option<T>) -> bool {
+    used.is_none() || right == used
+}
+
+/// The links of an image, and which paths were looked at.
+struct Noted<'a> {
+    inner: Box<dyn ImageLinks + 'a>,
+    looked: RefCell<BTreeSet<Vec<u8>>>,
+}
+
+impl ImageLinks for Noted<'_> {
+    fn folder_link(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.looked.borrow_mut().insert(path.to_vec());
+        self.inner.folder_link(path)
     }
 }
 
@@ -194,7 +282,7 @@ mod tests {
             node: Arc::new(node),
             source: Arc::new(Bare),
             outside: Arc::new(Nowhere),
-            build_time: BuildTime::default(),
+            kept: Arc::default(),
         };
         let overlays: Vec<Arc<Overlay>> = overlays
             .iter()
@@ -235,6 +323,6 @@ mod tests {
     fn what_was_read_is_noted_field_by_field() {
         let outcome = run(&[("a", vec![file("t.ww", 0o644, "{{.ClusterName}}{{range .AllNodes}}{{.Root}}{{end}}")])]);
         let lines: Vec<String> = outcome.reads.iter().map(Read::line).collect();
-        assert_eq!(lines, ["own ClusterName", "world Id", "world Root"]);
+        assert_eq!(lines, ["own ClusterName", "world #", "world Root"]);
     }
 }

@@ -7,8 +7,10 @@
 
 pub mod host;
 pub mod ignition;
+pub mod kept;
 pub mod layer;
 pub mod overlay;
+pub mod part;
 pub mod reads;
 pub mod source;
 pub mod text;
@@ -19,7 +21,7 @@ mod job;
 /// The language itself, for who gives it a clock and randomness.
 pub use template;
 
-pub use job::{Job, Outcome, Problem};
+pub use job::{Broken, Job, Outcome, Problem, Rendered};
 pub use overlay::Overlay;
 pub use source::Source;
-pub use view::{BuildTime, World};
+pub use view::World;

@@ -1,18 +1,22 @@
 //! An overlay as values: the entries of its tree, templates among them, each parsed at most once.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use archive::{Entry, Kind};
+use sha2::{Digest, Sha256};
 use template::Template;
 
 use crate::host::{self, Output};
-use crate::reads::Read;
+use crate::kept::{self, Key, Moment};
+use crate::reads::ReadSet;
 
-/// How many results a template remembers. More than one node can share one; a result of each node would be memory
-/// without use.
+/// How many results of one set of reads a template remembers.
 const REMEMBERED: usize = 32;
+/// How many sets of reads: one template asks more or less of nodes that are built differently.
+const SETS: usize = 16;
+/// After so many questions without much of an answer, each node's result is taken for its own: memory without use.
+const TRIED: u32 = 64;
 
 /// One overlay.
 #[derive(Debug)]
@@ -36,16 +40,28 @@ pub struct Script {
     pub target: Vec<u8>,
     text: Arc<[u8]>,
     parsed: OnceLock<Result<Template, Box<template::Error>>>,
-    results: Mutex<Vec<Arc<Remembered>>>,
+    id: Key,
+    memory: Mutex<Memory>,
 }
 
-/// A result, and the reads that it depends on.
+/// What a template gave for inputs seen before. Results that are one node's alone are not kept.
+#[derive(Default)]
+struct Memory(Vec<Seen>);
+
+/// A set of reads that a render of this template left, and what came out for states of it.
+struct Seen {
+    reads: Arc<ReadSet>,
+    results: Vec<(Key, Arc<Remembered>)>,
+    /// How often a result was looked for among these, and found.
+    asked: u32,
+    found: u32,
+}
+
+/// A result, and the clock that it saw.
 #[derive(Debug)]
 pub struct Remembered {
-    pub reads: BTreeSet<Read>,
-    /// The digest over what was read.
-    pub key: [u8; 32],
     pub output: Output,
+    pub moment: Moment,
 }
 
 impl Overlay {
@@ -80,7 +96,13 @@ impl Overlay {
 impl Script {
     /// A template that lies at `path` on the controller.
     pub fn new(path: &str, target: &[u8], text: Arc<[u8]>) -> Script {
-        Script { path: path.into(), target: target.to_vec(), text, parsed: OnceLock::new(), results: Mutex::default() }
+        let mut digest = Sha256::new();
+        digest.update(path);
+        digest.update([0]);
+        digest.update(&text);
+        let id = kept::short(&digest.finalize().into());
+        let (parsed, memory) = (OnceLock::new(), Mutex::default());
+        Script { path: path.into(), target: target.to_vec(), text, parsed, id, memory }
     }
 
     /// The template, or why it is none.
@@ -93,20 +115,55 @@ impl Script {
         parsed.as_ref().map_err(|error| &**error)
     }
 
-    /// A result whose inputs are what they were, as `key` says of its reads.
-    pub fn recall(&self, key: impl Fn(&BTreeSet<Read>) -> [u8; 32]) -> Option<Arc<Remembered>> {
-        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        results.into_iter().rev().find(|result| key(&result.reads) == result.key)
+    /// What names the template: its place and its text.
+    pub fn id(&self) -> Key {
+        self.id
     }
 
-    /// Keeps a result for the next node.
-    pub fn remember(&self, result: Remembered) {
-        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-        results.retain(|old| old.reads != result.reads || old.key != result.key);
-        if results.len() >= REMEMBERED {
-            results.remove(0);
+    /// The sets of reads that renders of this template left.
+    pub fn sets(&self) -> Vec<Arc<ReadSet>> {
+        self.memory().0.iter().map(|seen| Arc::clone(&seen.reads)).collect()
+    }
+
+    /// A result for these reads in the state of that key, if it fits.
+    pub fn recall(&self, reads: &ReadSet, key: &Key, fits: impl Fn(&Moment) -> bool) -> Option<Arc<Remembered>> {
+        let mut memory = self.memory();
+        let seen = memory.0.iter_mut().find(|seen| seen.reads.id() == reads.id())?;
+        seen.asked = seen.asked.saturating_add(1);
+        let (_, result) = seen.results.iter().find(|(known, result)| known == key && fits(&result.moment))?;
+        seen.found = seen.found.saturating_add(1);
+        Some(Arc::clone(result))
+    }
+
+    /// Keeps what was read, and the result for the next node where that may get the same.
+    pub fn remember(&self, reads: &Arc<ReadSet>, key: Key, result: Remembered) {
+        // Random values are the node's own, as is what was made for its name.
+        let alone = result.moment.seed.is_some() || reads.names_the_node();
+        let mut memory = self.memory();
+        let at = match memory.0.iter().position(|seen| seen.reads.id() == reads.id()) {
+            Some(at) => at,
+            None => {
+                if memory.0.len() >= SETS {
+                    memory.0.remove(0);
+                }
+                memory.0.push(Seen { reads: Arc::clone(reads), results: Vec::new(), asked: 0, found: 0 });
+                memory.0.len() - 1
+            }
+        };
+        let Some(seen) = memory.0.get_mut(at) else { return };
+        if alone || (seen.asked > TRIED && seen.found < seen.asked / 8) {
+            seen.results.clear();
+            return;
         }
-        results.push(Arc::new(result));
+        seen.results.retain(|(known, _)| *known != key);
+        if seen.results.len() >= REMEMBERED {
+            seen.results.remove(0);
+        }
+        seen.results.push((key, Arc::new(result)));
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

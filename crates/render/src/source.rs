@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 use crate::layer::ImageLinks;
-use crate::reads::Read;
+use crate::reads::{Read, ReadSet};
 
 /// Files of the controller and of the images.
 pub trait Source: Send + Sync {
@@ -31,8 +33,39 @@ pub trait Source: Send + Sync {
     /// The links to folders of an image.
     fn image_links(&self, image: &str) -> Box<dyn ImageLinks + '_>;
 
-    /// A digest that changes when what was read here changes. For the reads of files; of nodes it is never asked.
+    /// A digest over the state of what was read here. For the reads of files; of nodes it is never asked.
     fn state(&self, read: &Read) -> [u8; 32];
+
+    /// A digest over the state of all files among these reads.
+    fn states(&self, reads: &ReadSet) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        reads.iter().filter(|read| read.is_file()).for_each(|read| digest.update(self.state(read)));
+        digest.finalize().into()
+    }
+
+    /// As [`Source::states`], but over what the files hold: a file that was put back is what it was.
+    fn contents(&self, reads: &ReadSet) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        let mut put = |there: bool, bytes: &[u8]| {
+            digest.update([u8::from(there)]);
+            digest.update(Sha256::digest(bytes));
+        };
+        for read in reads.iter() {
+            let file = match read {
+                Read::File(path) => self.file(path),
+                Read::ImageFile { image, path } => self.image_file(image, path),
+                Read::Link(path) => self.resolve(path).map(|real| Some(real.into_bytes())),
+                Read::ImageKernel(image) => Ok(self.newest_kernel(image).map(String::into_bytes)),
+                Read::ImageLink { image, path } => Ok(self.image_links(image).folder_link(path.as_bytes())),
+                Read::Own(_) | Read::World(_) | Read::Conf(_) | Read::Environment(_) => continue,
+            };
+            match file {
+                Ok(content) => put(content.is_some(), &content.unwrap_or_default()),
+                Err(error) => put(false, error.as_bytes()),
+            }
+        }
+        digest.finalize().into()
+    }
 }
 
 impl fmt::Debug for dyn Source + '_ {

@@ -8,17 +8,21 @@ mod net;
 mod node;
 mod plain;
 mod scalar;
+mod watched;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{Conf, Node};
 use sha2::{Digest, Sha256};
-use template::{Context, Failure, List, Object, ObjectType, Sequence, Type, Value};
+use template::{Context, Failure, List, Object, ObjectType, Sequence, Type, Value, World as _};
 
-use crate::reads::{Facet, Read, Reads};
+use crate::kept::Frozen;
+use crate::part::Part;
+use crate::reads::{Path, Read, ReadSet, Reads, Root, What};
 use crate::source::Source;
+use watched::Watched;
 
 pub use node::kernel_version;
 
@@ -26,8 +30,10 @@ pub use node::kernel_version;
 #[derive(Debug)]
 pub struct World {
     conf: Conf,
-    conf_digest: [u8; 32],
-    digests: Mutex<BTreeMap<Facet, [u8; 32]>>,
+    /// Of parts of all nodes, and of the configuration, each computed once.
+    digests: Mutex<HashMap<(Root, Path), [u8; 32]>>,
+    /// Of what was read of a node and its world, by the place of the node and the set of reads.
+    states: Mutex<HashMap<(usize, [u8; 32]), [u8; 32]>>,
     /// By cluster name, the empty one first, then by name.
     nodes: Vec<Arc<Node>>,
     by_name: HashMap<String, usize>,
@@ -35,23 +41,13 @@ pub struct World {
     pub build_host: String,
 }
 
-/// When a build happens. It is no part of what makes a result stale.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BuildTime {
-    /// As "01-02-2006 15:04:05 MST" in Go's notation.
-    pub text: String,
-    /// Seconds since 1970.
-    pub unix: u64,
-}
-
 impl World {
     /// A world of `nodes`, merged, in any order.
     pub fn new(conf: Conf, nodes: &[Node], build_host: String) -> World {
         let mut nodes: Vec<Arc<Node>> = nodes.iter().cloned().map(Arc::new).collect();
         nodes.sort_by(|a, b| (&a.profile.cluster_name, &a.id).cmp(&(&b.profile.cluster_name, &b.id)));
-        let conf_digest = Sha256::digest(format!("{conf:?} {build_host}")).into();
         let by_name = nodes.iter().enumerate().map(|(at, node)| (node.id.clone(), at)).collect();
-        World { by_name, conf, conf_digest, digests: Mutex::default(), nodes, build_host }
+        World { by_name, conf, digests: Mutex::default(), states: Mutex::default(), nodes, build_host }
     }
 
     /// The node of that name.
@@ -59,23 +55,70 @@ impl World {
         self.nodes.get(*self.by_name.get(id)?)
     }
 
-    /// A digest over the configuration of the controller.
-    pub fn conf_digest(&self) -> [u8; 32] {
-        self.conf_digest
+    /// A digest over the state of what was read of `node` and of everything around it, but for files. Computed once for
+    /// each set of reads, as long as the node is one of this world.
+    pub fn state(&self, node: &Arc<Node>, reads: &ReadSet, outside: &dyn template::World) -> [u8; 32] {
+        let lock = || self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = self.node(&node.id).is_some_and(|known| Arc::ptr_eq(known, node));
+        let key = (Arc::as_ptr(node).addr(), reads.id());
+        if mine && let Some(known) = lock().get(&key) {
+            return *known;
+        }
+        let state = self.compute(node, reads, outside);
+        if mine {
+            lock().insert(key, state);
+        }
+        state
     }
 
-    /// A digest over one part of all nodes, computed once.
-    pub fn digest(&self, facet: Facet) -> [u8; 32] {
-        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        *digests.entry(facet).or_insert_with(|| {
-            let mut digest = Sha256::new();
-            for node in &self.nodes {
-                let part = facet.of(node);
-                digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-                digest.update(part);
+    /// As [`World::state`], for what will not be asked again.
+    pub fn compute(&self, node: &Node, reads: &ReadSet, outside: &dyn template::World) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        for read in reads.iter() {
+            match read {
+                Read::Own(path) => Part::Node(node).state(path, &mut digest),
+                Read::World(path) => digest.update(self.digest(Root::World, path)),
+                Read::Conf(path) => digest.update(self.digest(Root::Conf, path)),
+                Read::Environment(name) => match outside.environment(name) {
+                    Some(text) => digest.update(Sha256::digest(text.as_bytes())),
+                    None => digest.update([0]),
+                },
+                _ => {}
             }
-            digest.finalize().into()
-        })
+        }
+        digest.finalize().into()
+    }
+
+    /// A digest over one part of all nodes or of the configuration, computed once.
+    fn digest(&self, root: Root, path: &Path) -> [u8; 32] {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = digests.get(&(root, path.clone())) {
+            return *known;
+        }
+        let mut digest = Sha256::new();
+        match root {
+            Root::Own => {}
+            Root::World => {
+                digest.update(u64::try_from(self.nodes.len()).unwrap_or(u64::MAX).to_le_bytes());
+                // Without a name it is the number of nodes alone.
+                let nodes = self.nodes.iter().filter(|_| !path.names().is_empty());
+                nodes.for_each(|node| Part::Node(node).state(path, &mut digest));
+            }
+            Root::Conf => watched::state(self.conf_field(path), &mut digest),
+        }
+        let digest = digest.finalize().into();
+        digests.insert((root, path.clone()), digest);
+        digest
+    }
+
+    /// What templates see below a name of the configuration.
+    fn conf_field(&self, path: &Path) -> Option<Value> {
+        let mut names = path.names().iter().flatten();
+        let value = match &**names.next()? {
+            "BuildHost" => self.build_host.as_str().into(),
+            name => controller::field(&self.conf, name)?,
+        };
+        names.try_fold(value, |value, name| watched::member(&value, name))
     }
 
     /// The configuration of the controller.
@@ -100,7 +143,7 @@ pub struct Frame {
     pub overlay: Arc<str>,
     /// Path of the template on the controller.
     pub build_source: Arc<str>,
-    pub build_time: BuildTime,
+    pub(crate) clock: Arc<Frozen>,
 }
 
 impl std::fmt::Debug for Frame {
@@ -159,38 +202,38 @@ impl Object for Top {
         let frame = &self.frame;
         let world = &frame.world;
         Some(match name {
-            "BuildHost" => world.build_host.as_str().into(),
-            "BuildTime" => frame.build_time.text.as_str().into(),
-            "BuildTimeUnix" => frame.build_time.unix.to_string().into(),
+            "BuildHost" => {
+                frame.reads.mark_below(frame.reads.root(Root::Conf), name);
+                world.build_host.as_str().into()
+            }
+            "BuildTime" => build_time(&frame.clock.now()).into(),
+            "BuildTimeUnix" => frame.clock.now().seconds.to_string().into(),
             "BuildSource" => Value::from(&*frame.build_source),
             "Overlay" => Value::from(&*frame.overlay),
-            "ThisNode" => self.seen(Arc::clone(&frame.node), Scope::ThisNode).into_value(),
+            "ThisNode" => self.seen(Scope::ThisNode).into_value(),
             "AllNodes" => self.all_nodes(),
-            "Id" | "Hostname" => {
-                frame.reads.note(Read::Own(Facet::Id));
-                frame.node.id.as_str().into()
-            }
-            "Container" | "ContainerName" => self.seen(Arc::clone(&frame.node), Scope::Top).read("ImageName")?,
+            "Id" | "Hostname" => self.seen(Scope::Top).id(),
+            "Container" | "ContainerName" => self.seen(Scope::Top).read("ImageName")?,
             _ => match controller::field(&world.conf, name) {
-                Some(value) => value,
-                None => self.seen(Arc::clone(&frame.node), Scope::Top).read(name)?,
+                Some(value) => Watched::value(value, name, frame.reads.root(Root::Conf), &frame.reads),
+                None => self.seen(Scope::Top).read(name)?,
             },
         })
     }
 
     fn fields(&self) -> Vec<Cow<'_, str>> {
         let extra = ["Id", "Hostname", "Container", "ContainerName"];
-        extra.iter().chain(node::FIELDS).chain(CONTROLLER).map(|name| Cow::Borrowed(*name)).collect()
+        extra.iter().chain(crate::part::NODE).chain(CONTROLLER).map(|name| Cow::Borrowed(*name)).collect()
     }
 }
 
 impl Top {
-    fn seen(&self, node: Arc<Node>, scope: Scope) -> node::Seen {
-        node::Seen { node, scope, reads: Arc::clone(&self.frame.reads), source: Arc::clone(&self.frame.source) }
+    fn seen(&self, scope: Scope) -> node::Seen {
+        let frame = &self.frame;
+        node::Seen::new(Arc::clone(&frame.node), scope, Arc::clone(&frame.reads), Arc::clone(&frame.source))
     }
 
     fn all_nodes(&self) -> Value {
-        self.frame.reads.note(Read::World(Facet::Id));
         let zero = node::nil();
         let elem = Type::Object(Arc::new(ObjectType { name: "*node.Node".into(), zero }));
         Value::List(List::lazy(elem, Arc::new(Everybody { frame: self.frame.clone() })))
@@ -204,19 +247,22 @@ struct Everybody {
 
 impl Sequence for Everybody {
     fn len(&self) -> usize {
+        self.frame.reads.mark(self.frame.reads.root(Root::World), What::Count);
         self.frame.world.nodes.len()
     }
 
     fn item(&self, index: usize) -> Option<Value> {
-        let node = Arc::clone(self.frame.world.nodes.get(index)?);
-        let seen = node::Seen {
-            node,
-            scope: Scope::World,
-            reads: Arc::clone(&self.frame.reads),
-            source: Arc::clone(&self.frame.source),
-        };
-        Some(seen.into_value())
+        let frame = &self.frame;
+        let node = Arc::clone(frame.world.nodes.get(index)?);
+        Some(node::Seen::new(node, Scope::World, Arc::clone(&frame.reads), Arc::clone(&frame.source)).into_value())
     }
+}
+
+/// As "01-02-2006 15:04:05 MST" in Go's notation.
+fn build_time(now: &template::Time) -> String {
+    let c = now.civil();
+    let zone = now.zone_name();
+    format!("{:02}-{:02}-{:04} {:02}:{:02}:{:02} {zone}", c.month, c.day, c.year, c.hour, c.minute, c.second)
 }
 
 /// Through what a node is seen: that decides whose reading it is, and whether a device knows that it is primary.
@@ -226,12 +272,6 @@ pub(crate) enum Scope {
     Top,
     ThisNode,
     World,
-}
-
-impl Scope {
-    pub(crate) fn note(self, reads: &Reads, facet: Facet) {
-        reads.note(if self == Scope::World { Read::World(facet) } else { Read::Own(facet) });
-    }
 }
 
 /// A list of text; empty is a nil list, as Go leaves it.

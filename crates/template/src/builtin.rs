@@ -223,7 +223,8 @@ fn same_object(a: &Arc<dyn Object>, b: &Arc<dyn Object>, cx: &Context<'_>) -> Re
         return Ok(true);
     }
     if a.is_pointer() || b.is_pointer() || a.type_name() != b.type_name() {
-        return Ok(false);
+        let known = a.is_pointer() && b.is_pointer() && a.identity() != 0;
+        return Ok(known && a.identity() == b.identity() && a.type_name() == b.type_name());
     }
     for name in a.fields() {
         cx.fuel.steps(1)?;

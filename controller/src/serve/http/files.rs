@@ -56,8 +56,8 @@ fn rendered(cluster: &Cluster, ask: &Files, caller: &Caller) -> Result<Reply, Re
     let workshop = Workshop::of(cluster);
     let node = workshop.node(&node.id).map_err(|error| Refusal::Broken(error.to_string()))?;
     let script = Script::new(&root.join(&path).to_string_lossy(), name.as_bytes(), text.into());
-    let (output, _) =
-        workshop.job(&node).render(&"files".into(), &script).map_err(|error| Refusal::Broken(error.to_string()))?;
+    let rendered = workshop.job(&node).render(&"files".into(), &script);
+    let output = rendered.map_err(|error| Refusal::Broken(error.to_string()))?.output;
     let text = output.files.first().map_or(&[][..], |file| &file.content);
     Ok(Reply::text(200, "application/octet-stream", text))
 }

@@ -1,284 +1,341 @@
-//! A node as templates see it: its fields, its devices, disks and file systems.
+//! A node as templates see it: objects and maps that lead into it, and note what is read of it leaf by leaf.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use model::Node;
-use model::node::{Any, Disk, FileSystem, NetDev, Partition};
-use template::Failure;
-use template::{List, Map, NilPointer, Object, Type, Value};
+use model::node::Any;
+use template::{Failure, Key, List, Map, Mapping, NilPointer, Object, Type, Value};
 
-use super::plain::Plain;
 use super::scalar::{ip, truth};
 use super::{Cx, Scope, net, niladic, texts};
-use crate::reads::{Facet, Read, Reads};
+use crate::part::{self, Part};
+use crate::reads::{Place, Read, Reads, Root, What};
 use crate::source::Source;
 
-/// The node's fields in the order in which they are printed.
-pub(crate) const FIELDS: &[&str] = &[
-    "Comment",
-    "ClusterName",
-    "ImageName",
-    "Ipxe",
-    "RuntimeOverlay",
-    "SystemOverlay",
-    "Kernel",
-    "Ipmi",
-    "Init",
-    "Root",
-    "NetDevs",
-    "Tags",
-    "PrimaryNetDev",
-    "Disks",
-    "FileSystems",
-    "Resources",
-    "Profiles",
-    "Discoverable",
-    "AssetKey",
-];
-
-const METHODS: &[&str] = &["Id", "ContainerName", "Valid", "DiskList", "FileSystemList"];
-
-/// A node, seen by a render.
+/// A part of a node, seen by a render.
 #[derive(Clone)]
 pub(crate) struct Seen {
-    pub(crate) node: Arc<Node>,
-    pub(crate) scope: Scope,
-    pub(crate) reads: Arc<Reads>,
-    pub(crate) source: Arc<dyn Source>,
+    node: Arc<Node>,
+    trail: Trail,
+    /// Where reads of it are noted.
+    place: Place,
+    scope: Scope,
+    reads: Arc<Reads>,
+    source: Arc<dyn Source>,
+}
+
+/// The way down from the node.
+type Trail = Option<Arc<Link>>;
+
+struct Link {
+    above: Trail,
+    name: Box<str>,
+}
+
+fn follow<'a>(node: &'a Node, trail: &Trail) -> Option<Part<'a>> {
+    match trail {
+        None => Some(Part::Node(node)),
+        Some(link) => follow(node, &link.above)?.get(&link.name),
+    }
 }
 
 impl Seen {
+    /// The node itself.
+    pub(crate) fn new(node: Arc<Node>, scope: Scope, reads: Arc<Reads>, source: Arc<dyn Source>) -> Seen {
+        let place = reads.root(if scope == Scope::World { Root::World } else { Root::Own });
+        Seen { node, trail: None, place, scope, reads, source }
+    }
+
     pub(crate) fn into_value(self) -> Value {
         Value::object(self)
     }
 
-    /// A field, noted.
+    /// A field of the node, noted. The name is no field: it is a method.
     pub(crate) fn read(&self, name: &str) -> Option<Value> {
-        let facet = Facet::named(name).filter(|facet| *facet != Facet::Id)?;
-        self.scope.note(&self.reads, facet);
-        let (node, profile) = (&*self.node, &self.node.profile);
-        Some(match facet {
-            Facet::Id => return None,
-            Facet::Comment => profile.comment.as_str().into(),
-            Facet::ClusterName => profile.cluster_name.as_str().into(),
-            Facet::ImageName => profile.image_name.as_str().into(),
-            Facet::Ipxe => profile.ipxe_template.as_str().into(),
-            Facet::Init => profile.init.as_str().into(),
-            Facet::Root => profile.root.as_str().into(),
-            Facet::AssetKey => node.asset_key.as_str().into(),
-            Facet::PrimaryNetDev => node.primary().into(),
-            Facet::Discoverable => truth(&node.discoverable),
-            Facet::Profiles => texts(&profile.profiles),
-            Facet::RuntimeOverlay => texts(&profile.runtime_overlay),
-            Facet::SystemOverlay => texts(&profile.system_overlay),
-            Facet::Tags => (&profile.tags).into(),
-            Facet::Kernel => self.kernel(),
-            Facet::Ipmi => self.ipmi(),
-            Facet::NetDevs => self.net_devs(),
-            Facet::Disks => by_name("*node.Disk", DISK, profile.disks.iter().map(|(id, d)| (id, disk(id, d)))),
-            Facet::FileSystems => {
-                let systems = profile.filesystems.iter().map(|(id, fs)| (id, filesystem(id, fs)));
-                by_name("*node.FileSystem", FILESYSTEM, systems)
+        (name != "Id").then(|| self.get(name)).flatten()
+    }
+
+    /// The name of the node, noted.
+    pub(crate) fn id(&self) -> Value {
+        self.mark_top("Id");
+        self.node.id.as_str().into()
+    }
+
+    fn part(&self) -> Option<Part<'_>> {
+        follow(&self.node, &self.trail)
+    }
+
+    fn below(&self, name: &str) -> Seen {
+        let place = self.reads.below(self.place, name);
+        let trail = Some(Arc::new(Link { above: self.trail.clone(), name: name.into() }));
+        Seen { trail, place, ..self.clone() }
+    }
+
+    /// A field or an entry as a value, noted.
+    fn get(&self, name: &str) -> Option<Value> {
+        match self.part()?.get(name) {
+            Some(part) => Some(self.value(name, part)),
+            None => {
+                if self.is_map() {
+                    self.reads.mark(self.reads.below(self.place, name), What::Exists);
+                }
+                None
             }
-            Facet::Resources => {
-                Map::by_text(Type::Any, profile.resources.iter().map(|(name, value)| (name, any(value)))).into()
+        }
+    }
+
+    /// `part`, which has that name here, as a value.
+    fn value(&self, name: &str, part: Part<'_>) -> Value {
+        let leaf = |value: Value| {
+            self.reads.mark_below(self.place, name);
+            value
+        };
+        match part {
+            Part::Text(text) => leaf(text.into()),
+            Part::Truth(word) => leaf(truth(word)),
+            Part::Address(address) => leaf(ip(address)),
+            Part::Flag(flag) => leaf(flag.into()),
+            Part::Texts(words) => leaf(texts(words)),
+            Part::Any(Any::Map(_)) => {
+                let map = self.below(name);
+                self.reads.mark(map.place, What::Exists);
+                map.into_map(Type::Any)
             }
+            Part::Any(other) => leaf(any(other)),
+            Part::Tags(_) => self.below(name).into_map(Type::Text),
+            Part::Resources(_) => self.below(name).into_map(Type::Any),
+            Part::NetDevs(_) => self.below(name).into_map(NETDEV.clone()),
+            Part::Disks(_) => self.below(name).into_map(DISK.clone()),
+            Part::Partitions(_) => self.below(name).into_map(PARTITION.clone()),
+            Part::FileSystems(_) => self.below(name).into_map(FILESYSTEM.clone()),
+            Part::Kernel(_) | Part::Ipmi(_) => self.below(name).into_value(),
+            Part::Node(_) | Part::NetDev(_) | Part::Disk(_) | Part::Partition(_) | Part::FileSystem(_) => {
+                let entry = self.below(name);
+                self.reads.mark(entry.place, What::Exists);
+                entry.into_value()
+            }
+        }
+    }
+
+    fn into_map(self, elem: Type) -> Value {
+        Map::lazy(Type::Text, elem, Arc::new(self)).into()
+    }
+
+    fn is_map(&self) -> bool {
+        self.part().is_some_and(|part| part.keys().is_some())
+    }
+
+    fn mark(&self, name: &str) {
+        self.reads.mark_below(self.place, name);
+    }
+
+    /// Notes a field of the node, wherever this is.
+    fn mark_top(&self, name: &str) {
+        let root = if self.scope == Scope::World { Root::World } else { Root::Own };
+        self.reads.mark_below(self.reads.root(root), name);
+    }
+
+    /// The version as it stands, or that of the image's newest kernel.
+    fn kernel_version(&self) -> Value {
+        self.mark("Version");
+        let (kernel, image) = (&self.node.profile.kernel, &self.node.profile.image_name);
+        if !kernel.version.is_empty() {
+            return kernel.version.as_str().into();
+        }
+        self.mark_top("ImageName");
+        if image.is_empty() {
+            return "".into();
+        }
+        self.reads.note(Read::ImageKernel(image.clone()));
+        self.source.newest_kernel(image).map_or_else(String::new, |release| kernel_version(&release).to_owned()).into()
+    }
+
+    /// The entries of one of the node's maps, by key.
+    fn list(&self, field: &str, elem: &Type) -> Value {
+        let map = self.below(field);
+        List::of(elem.clone(), map.names().iter().filter_map(|name| map.get(name)).collect()).into()
+    }
+
+    /// By number, those without one last, then by label.
+    fn partitions(&self) -> Value {
+        let map = self.below("Partitions");
+        let mut order: Vec<(bool, Option<i64>, String)> = map
+            .names()
+            .into_iter()
+            .map(|label| {
+                let number = map.part().and_then(|part| part.get(&label)?.get("Number"));
+                map.below(&label).mark("Number");
+                let number = match number {
+                    Some(Part::Text(number)) => number.parse().ok().filter(|number| *number != 0),
+                    _ => None,
+                };
+                (number.is_none(), number, label)
+            })
+            .collect();
+        order.sort();
+        List::of(PARTITION.clone(), order.iter().filter_map(|(_, _, label)| map.get(label)).collect()).into()
+    }
+
+    /// The keys of this map, noted.
+    fn names(&self) -> Vec<String> {
+        self.reads.mark(self.place, What::Keys);
+        let keys = self.part().and_then(Part::keys).unwrap_or_default();
+        keys.into_iter().map(str::to_owned).collect()
+    }
+
+    fn name(&self) -> &str {
+        self.trail.as_ref().map_or("", |link| &link.name)
+    }
+
+    fn device_method(&self, dev: &model::node::NetDev, name: &str) -> Option<Value> {
+        Some(match name {
+            "IpCIDR" => {
+                ["Ipaddr", "Netmask"].iter().for_each(|field| self.mark(field));
+                net::cidr(dev.ipaddr, dev.netmask).into()
+            }
+            "IpCIDR6" => {
+                ["Ipaddr6", "PrefixLen6"].iter().for_each(|field| self.mark(field));
+                net::cidr6(dev.ipaddr6, &dev.prefixlen6).into()
+            }
+            // Only a node that is an object knows which device is its primary one; at the top nobody tells the devices.
+            "Primary" if self.scope == Scope::Top => false.into(),
+            "Primary" => {
+                self.mark_top("PrimaryNetDev");
+                (self.node.primary() == self.name()).into()
+            }
+            _ => return None,
         })
     }
 
-    fn kernel(&self) -> Value {
-        let kernel = &self.node.profile.kernel;
-        let image = &self.node.profile.image_name;
-        let version = if kernel.version.is_empty() && !image.is_empty() {
-            self.scope.note(&self.reads, Facet::ImageName);
-            self.reads.note(Read::ImageKernel(image.clone()));
-            self.source.newest_kernel(image).map_or_else(String::new, |release| kernel_version(&release).to_owned())
-        } else {
-            kernel.version.clone()
-        };
-        Plain::new("node.KernelConf").field("Version", version).field("Args", texts(&kernel.args)).done()
-    }
-
-    fn ipmi(&self) -> Value {
-        let ipmi = &self.node.profile.ipmi;
-        Plain::new("node.IpmiConf")
-            .field("UserName", ipmi.username.as_str())
-            .field("Password", ipmi.password.as_str())
-            .field("Ipaddr", ip(ipmi.ipaddr))
-            .field("Gateway", ip(ipmi.gateway))
-            .field("Netmask", ip(ipmi.netmask))
-            .field("Port", ipmi.port.as_str())
-            .field("Interface", ipmi.interface.as_str())
-            .field("EscapeChar", ipmi.escapechar.as_str())
-            .field("Write", truth(&ipmi.write))
-            .field("Template", ipmi.template.as_str())
-            .field("Tags", &ipmi.tags)
-            .done()
-    }
-
-    fn net_devs(&self) -> Value {
-        // Only a node that is an object knows which device is its primary one; at the top nobody tells the devices.
-        let primary = if self.scope == Scope::Top { None } else { Some(self.node.primary()) };
-        if primary.is_some() {
-            self.scope.note(&self.reads, Facet::PrimaryNetDev);
-        }
-        let devices = self.node.profile.network_devices.iter();
-        by_name("*node.NetDev", NETDEV, devices.map(|(name, dev)| (name, net_dev(dev, primary == Some(name.as_str())))))
-    }
-
-    fn disk_list(&self) -> Value {
-        self.scope.note(&self.reads, Facet::Disks);
-        let disks = self.node.profile.disks.iter().map(|(id, d)| disk(id, d)).collect();
-        List::of(Type::object("*node.Disk", nil_of("node.Disk", DISK)), disks).into()
-    }
-
-    fn filesystem_list(&self) -> Value {
-        self.scope.note(&self.reads, Facet::FileSystems);
-        let systems = self.node.profile.filesystems.iter().map(|(id, fs)| filesystem(id, fs)).collect();
-        List::of(Type::object("*node.FileSystem", nil_of("node.FileSystem", FILESYSTEM)), systems).into()
+    fn node_method(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "Id" => self.id(),
+            "Valid" => {
+                self.mark("Id");
+                (!self.node.id.is_empty()).into()
+            }
+            "ContainerName" => {
+                self.mark("ImageName");
+                self.node.profile.image_name.as_str().into()
+            }
+            "DiskList" => self.list("Disks", &DISK),
+            "FileSystemList" => self.list("FileSystems", &FILESYSTEM),
+            _ => return None,
+        })
     }
 }
 
 impl Object for Seen {
     fn type_name(&self) -> Cow<'_, str> {
-        "node.Node".into()
+        match self.part() {
+            Some(Part::Kernel(_)) => "node.KernelConf",
+            Some(Part::Ipmi(_)) => "node.IpmiConf",
+            Some(Part::NetDev(_)) => "node.NetDev",
+            Some(Part::Disk(_)) => "node.Disk",
+            Some(Part::Partition(_)) => "node.Partition",
+            Some(Part::FileSystem(_)) => "node.FileSystem",
+            _ => "node.Node",
+        }
+        .into()
     }
 
     fn field(&self, name: &str) -> Option<Value> {
-        self.read(name)
-    }
-
-    fn fields(&self) -> Vec<Cow<'_, str>> {
-        FIELDS.iter().map(|name| Cow::Borrowed(*name)).collect()
-    }
-
-    fn method(&self, name: &str, args: &[Value], _: &Cx<'_>) -> Option<Result<Value, Failure>> {
-        match name {
-            "Id" => niladic(args, || {
-                self.scope.note(&self.reads, Facet::Id);
-                self.node.id.as_str().into()
-            }),
-            "ContainerName" => niladic(args, || {
-                self.scope.note(&self.reads, Facet::ImageName);
-                self.node.profile.image_name.as_str().into()
-            }),
-            "Valid" => niladic(args, || {
-                self.scope.note(&self.reads, Facet::Id);
-                (!self.node.id.is_empty()).into()
-            }),
-            "DiskList" => niladic(args, || self.disk_list()),
-            "FileSystemList" => niladic(args, || self.filesystem_list()),
-            _ => None,
+        match self.part()? {
+            Part::Kernel(_) if name == "Version" => Some(self.kernel_version()),
+            Part::Node(_) => self.read(name),
+            _ => self.get(name),
         }
     }
 
+    fn fields(&self) -> Vec<Cow<'_, str>> {
+        self.part().map_or(&[][..], Part::fields).iter().map(|name| Cow::Borrowed(*name)).collect()
+    }
+
+    fn method(&self, name: &str, args: &[Value], _: &Cx<'_>) -> Option<Result<Value, Failure>> {
+        let part = self.part()?;
+        if !methods(part).contains(&name) {
+            return None;
+        }
+        let call = || match part {
+            Part::Node(_) => self.node_method(name),
+            Part::NetDev(dev) => self.device_method(dev, name),
+            Part::Disk(_) if name == "PartitionList" => Some(self.partitions()),
+            _ => Some(self.name().into()),
+        };
+        niladic(args, || call().unwrap_or_default())
+    }
+
     fn methods(&self) -> Vec<Cow<'_, str>> {
-        METHODS.iter().map(|name| Cow::Borrowed(*name)).collect()
+        self.part().map_or(&[][..], methods).iter().map(|name| Cow::Borrowed(*name)).collect()
+    }
+
+    fn identity(&self) -> usize {
+        // The node among all nodes is another copy than this node.
+        let copy = usize::from(self.trail.is_none() && self.scope == Scope::World);
+        self.part().map_or(0, Part::address).wrapping_add(copy)
+    }
+}
+
+impl Mapping for Seen {
+    fn entry(&self, key: &Key) -> Option<Value> {
+        self.get(text_of(key)?)
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.names().into_iter().map(|name| Key::from(name.as_str())).collect()
+    }
+
+    fn has(&self, key: &Key) -> bool {
+        let Some(name) = text_of(key) else { return false };
+        self.reads.mark(self.reads.below(self.place, name), What::Exists);
+        self.part().is_some_and(|part| part.get(name).is_some())
+    }
+
+    fn len(&self) -> usize {
+        self.reads.mark(self.place, What::Count);
+        self.part().map_or(0, Part::len)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.reads.mark(self.place, What::Some);
+        self.part().is_none_or(Part::is_empty)
+    }
+}
+
+/// What is not UTF-8 is no key of a node.
+fn text_of(key: &Key) -> Option<&str> {
+    match key {
+        Key::Text(text) => std::str::from_utf8(text.as_bytes()).ok(),
+        Key::Int(_) => None,
+    }
+}
+
+fn methods(part: Part<'_>) -> &'static [&'static str] {
+    match part {
+        Part::Node(_) => &["Id", "ContainerName", "Valid", "DiskList", "FileSystemList"],
+        Part::NetDev(_) => &["IpCIDR", "IpCIDR6", "Primary"],
+        Part::Disk(_) => &["Id", "PartitionList"],
+        Part::Partition(_) | Part::FileSystem(_) => &["Id"],
+        _ => &[],
     }
 }
 
 /// No node at all.
 pub(crate) fn nil() -> Value {
-    nil_of("node.Node", FIELDS)
+    nil_of("node.Node", part::NODE)
 }
 
-const NETDEV: &[&str] = &[
-    "Type",
-    "OnBoot",
-    "Device",
-    "Hwaddr",
-    "Ipaddr",
-    "Ipaddr6",
-    "PrefixLen6",
-    "Netmask",
-    "Gateway",
-    "Gateway6",
-    "MTU",
-    "Tags",
-];
-const DISK: &[&str] = &["WipeTable", "Partitions"];
-const PARTITION: &[&str] =
-    &["Number", "SizeMiB", "StartMiB", "TypeGuid", "Guid", "WipePartitionEntry", "ShouldExist", "Resize"];
-const FILESYSTEM: &[&str] = &["Format", "Path", "WipeFileSystem", "Label", "Uuid", "Options", "MountOptions"];
+// A name that is not in a map is a nil pointer to `index`, and nothing to a field.
+static NETDEV: LazyLock<Type> = LazyLock::new(|| Type::object("*node.NetDev", nil_of("node.NetDev", part::NETDEV)));
+static DISK: LazyLock<Type> = LazyLock::new(|| Type::object("*node.Disk", nil_of("node.Disk", part::DISK)));
+static PARTITION: LazyLock<Type> =
+    LazyLock::new(|| Type::object("*node.Partition", nil_of("node.Partition", part::PARTITION)));
+static FILESYSTEM: LazyLock<Type> =
+    LazyLock::new(|| Type::object("*node.FileSystem", nil_of("node.FileSystem", part::FILESYSTEM)));
 
 fn nil_of(name: &'static str, fields: &'static [&'static str]) -> Value {
     Value::object(NilPointer { type_name: name.into(), fields })
-}
-
-/// A map of pointers: a name that is not there is a nil pointer to `index` and nothing to a field.
-fn by_name<'a>(
-    pointer: &'static str,
-    fields: &'static [&'static str],
-    entries: impl Iterator<Item = (&'a String, Value)>,
-) -> Value {
-    let zero = nil_of(pointer.trim_start_matches('*'), fields);
-    Map::by_text(Type::object(pointer, zero), entries.map(|(name, value)| (name.as_str(), value))).into()
-}
-
-fn net_dev(dev: &NetDev, primary: bool) -> Value {
-    Plain::new("node.NetDev")
-        .field("Type", dev.kind.as_str())
-        .field("OnBoot", truth(&dev.onboot))
-        .field("Device", dev.device.as_str())
-        .field("Hwaddr", dev.hwaddr.as_str())
-        .field("Ipaddr", ip(dev.ipaddr))
-        .field("Ipaddr6", ip(dev.ipaddr6))
-        .field("PrefixLen6", dev.prefixlen6.as_str())
-        .field("Netmask", ip(dev.netmask))
-        .field("Gateway", ip(dev.gateway))
-        .field("Gateway6", ip(dev.gateway6))
-        .field("MTU", dev.mtu.as_str())
-        .field("Tags", &dev.tags)
-        .method("IpCIDR", net::cidr(dev.ipaddr, dev.netmask))
-        .method("IpCIDR6", net::cidr6(dev.ipaddr6, &dev.prefixlen6))
-        .method("Primary", primary)
-        .done()
-}
-
-fn disk(id: &str, disk: &Disk) -> Value {
-    // By number, those without one last, then by label.
-    let mut order: Vec<(&String, &Partition)> = disk.partitions.iter().collect();
-    order.sort_by_key(|(label, partition)| {
-        let number: Option<i64> = partition.number.parse().ok().filter(|number| *number != 0);
-        (number.is_none(), number, *label)
-    });
-    let elem = Type::object("*node.Partition", nil_of("node.Partition", PARTITION));
-    let list = List::of(elem, order.into_iter().map(|(label, p)| partition(label, p)).collect());
-    let partitions = disk.partitions.iter().map(|(label, p)| (label, partition(label, p)));
-    Plain::new("node.Disk")
-        .field("WipeTable", disk.wipe_table == Some(true))
-        .field("Partitions", by_name("*node.Partition", PARTITION, partitions))
-        .method("Id", id)
-        .method("PartitionList", list)
-        .done()
-}
-
-fn partition(label: &str, partition: &Partition) -> Value {
-    Plain::new("node.Partition")
-        .field("Number", partition.number.as_str())
-        .field("SizeMiB", partition.size_mib.as_str())
-        .field("StartMiB", partition.start_mib.as_str())
-        .field("TypeGuid", partition.type_guid.as_str())
-        .field("Guid", partition.guid.as_str())
-        .field("WipePartitionEntry", partition.wipe_partition_entry == Some(true))
-        .field("ShouldExist", partition.should_exist == Some(true))
-        .field("Resize", partition.resize == Some(true))
-        .method("Id", label)
-        .done()
-}
-
-fn filesystem(id: &str, fs: &FileSystem) -> Value {
-    Plain::new("node.FileSystem")
-        .field("Format", fs.format.as_str())
-        .field("Path", fs.path.as_str())
-        .field("WipeFileSystem", fs.wipe_filesystem == Some(true))
-        .field("Label", fs.label.as_str())
-        .field("Uuid", fs.uuid.as_str())
-        .field("Options", texts(&fs.options))
-        .field("MountOptions", fs.mount_options.as_str())
-        .method("Id", id)
-        .done()
 }
 
 fn any(value: &Any) -> Value {

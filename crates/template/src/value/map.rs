@@ -78,7 +78,7 @@ impl Map {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.entries.as_ref().is_none_or(|e| e.is_empty())
     }
 
     pub fn len(&self) -> usize {

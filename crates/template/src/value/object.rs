@@ -53,6 +53,12 @@ pub trait Object: Send + Sync {
         Vec::new()
     }
 
+    /// What tells a pointer from others, where objects are made anew each time they are asked for; 0: the object itself.
+    /// Two of one type and one identity are the same pointer for `eq`.
+    fn identity(&self) -> usize {
+        0
+    }
+
     /// What `String()` gives, where the type has it.
     fn text(&self) -> Option<Text> {
         None
