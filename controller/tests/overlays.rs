@@ -15,8 +15,8 @@ use controller::build::trees::{self, Found};
 use model::{Conf, Node, NodesConf};
 use render::layer::{ImageLinks, NoImage};
 use render::reads::Read;
-use render::template::Nowhere;
-use render::{BuildTime, Job, Outcome, Overlay, Source, World};
+use render::template::{self, Time, Zone};
+use render::{Job, Outcome, Overlay, Source, World};
 
 /// A controller whose files are a list.
 struct Shelf {
@@ -71,6 +71,15 @@ impl Source for Shelf {
     }
 }
 
+/// A clock that stands at one moment, and nothing else.
+struct Noon;
+
+impl template::World for Noon {
+    fn now(&self) -> Time {
+        Time::unix(1_767_323_045, 0, Zone::Utc)
+    }
+}
+
 fn here() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/overlays")
 }
@@ -105,8 +114,8 @@ fn everybody(overlay: &Arc<Overlay>) -> Vec<(String, Outcome)> {
         world: Arc::clone(&world),
         node: Arc::clone(node),
         source: Arc::new(Shelf::stocked()),
-        outside: Arc::new(Nowhere),
-        build_time: BuildTime { text: "01-02-2026 03:04:05 UTC".into(), unix: 1_767_323_045 },
+        outside: Arc::new(Noon),
+        kept: Arc::default(),
     };
     world.nodes().iter().map(|node| (node.id.clone(), job(node).run(&[Arc::clone(overlay)]))).collect()
 }

@@ -23,6 +23,9 @@ use super::files::Files;
 use super::record::{Dates, Record, hex};
 use super::{BuildError, OverlayKind, Workshop, trees};
 
+/// Of so many templates that are no longer there moments are kept.
+const STRANGERS: usize = 64;
+
 /// What an archive is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Input {
@@ -87,10 +90,12 @@ fn make(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, old: &Record, plac
     drop(failures);
     let mut kept = old.kept.clone();
     outcome.drawn.iter().for_each(|drawn| kept.keep(drawn));
-    // What an overlay that is no longer the node's had is nobody's.
+    // Of overlays that are no longer the node's some is kept: they may come back.
     let here = overlays.iter().flat_map(|overlay| &overlay.items).filter_map(|item| item.script.as_ref());
     let here: HashSet<_> = here.map(Script::id).collect();
-    kept.only(|script| here.contains(script));
+    if kept.scripts() > here.len() + STRANGERS {
+        kept.only(|script| here.contains(script));
+    }
     let bodies = &shop.works.bodies;
     let (entries, dates) = dated(outcome.tree, old, now(), bodies);
     Ok(Made { content: content_key(&entries, bodies), entries, input, dates, kept, warnings: outcome.warnings })

@@ -198,7 +198,11 @@ impl Job {
     /// The state of what a template read, for what is remembered of it.
     fn script_key(&self, script: &Script, reads: &ReadSet) -> Key {
         let state = self.world.compute(&self.node, reads, &*self.outside);
-        let digest = Sha256::new().chain_update(script.id()).chain_update(reads.id()).chain_update(state);
+        let digest = Sha256::new()
+            .chain_update(script.id())
+            .chain_update(script.text_digest())
+            .chain_update(reads.id())
+            .chain_update(state);
         kept::short(&digest.chain_update(self.source.contents(reads)).finalize().into())
     }
 

@@ -44,9 +44,9 @@ impl Moment {
 /// A moment, and what it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drawn {
-    /// The template: its place and its text.
+    /// The template, by its place.
     pub script: Key,
-    /// The state of what it read.
+    /// Its text, and the state of what it read.
     pub inputs: Key,
     pub moment: Moment,
 }
@@ -88,6 +88,11 @@ impl Kept {
             moments.iter().map(drawn).collect::<Vec<_>>()
         };
         self.0.iter().flat_map(of)
+    }
+
+    /// Of how many templates there are moments.
+    pub fn scripts(&self) -> usize {
+        self.0.len()
     }
 
     /// Forgets all but what one of these templates had.

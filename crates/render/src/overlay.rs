@@ -41,6 +41,7 @@ pub struct Script {
     text: Arc<[u8]>,
     parsed: OnceLock<Result<Template, Box<template::Error>>>,
     id: Key,
+    digest: OnceLock<[u8; 32]>,
     memory: Mutex<Memory>,
 }
 
@@ -96,13 +97,9 @@ impl Overlay {
 impl Script {
     /// A template that lies at `path` on the controller.
     pub fn new(path: &str, target: &[u8], text: Arc<[u8]>) -> Script {
-        let mut digest = Sha256::new();
-        digest.update(path);
-        digest.update([0]);
-        digest.update(&text);
-        let id = kept::short(&digest.finalize().into());
-        let (parsed, memory) = (OnceLock::new(), Mutex::default());
-        Script { path: path.into(), target: target.to_vec(), text, parsed, id, memory }
+        let id = kept::short(&Sha256::digest(path).into());
+        let (parsed, digest, memory) = Default::default();
+        Script { path: path.into(), target: target.to_vec(), text, parsed, id, digest, memory }
     }
 
     /// The template, or why it is none.
@@ -115,9 +112,14 @@ impl Script {
         parsed.as_ref().map_err(|error| &**error)
     }
 
-    /// What names the template: its place and its text.
+    /// What names the template: its place.
     pub fn id(&self) -> Key {
         self.id
+    }
+
+    /// A digest over its text.
+    pub fn text_digest(&self) -> [u8; 32] {
+        *self.digest.get_or_init(|| Sha256::digest(&self.text).into())
     }
 
     /// The sets of reads that renders of this template left.

@@ -26,14 +26,17 @@ use watched::Watched;
 
 pub use node::kernel_version;
 
+/// A digest over the state of something.
+type State = [u8; 32];
+
 /// What is the same for all nodes of one state of the cluster.
 #[derive(Debug)]
 pub struct World {
     conf: Conf,
     /// Of parts of all nodes, and of the configuration, each computed once.
-    digests: Mutex<HashMap<(Root, Path), [u8; 32]>>,
+    digests: Mutex<HashMap<(Root, Path), State>>,
     /// Of what was read of a node and its world, by the place of the node and the set of reads.
-    states: Mutex<HashMap<(usize, [u8; 32]), [u8; 32]>>,
+    states: Mutex<HashMap<(usize, [u8; 32]), State>>,
     /// By cluster name, the empty one first, then by name.
     nodes: Vec<Arc<Node>>,
     by_name: HashMap<String, usize>,
