@@ -70,14 +70,26 @@ echo Warewulf: from ${base} for ${wwid}
 echo
 
 imgfree
+# A transfer that breaks off is begun again, three times in all; after that the whole script is, while a controller answers.
+set tries:int32 0
+set rounds:int32 0
+
+:kernel
 set failed the kernel
-kernel --name kernel ${base}/kernel/${id}?${who} || goto failed
+set back kernel
+kernel --name kernel ${base}/kernel/${id}?${who} || goto broken
 
 # A build with imgextract unpacks while it loads. Without the packed form, or without imgextract, the plain file serves.
+:image
 set failed the image
-imgextract --name image ${base}/image/${id}?${who}&compress=gz || initrd --name image ${base}/image/${id}?${who}&compress=gz || initrd --name image ${base}/image/${id}?${who} || goto failed
+set back image
+imgextract --name image ${base}/image/${id}?${who}&compress=gz || initrd --name image ${base}/image/${id}?${who}&compress=gz || initrd --name image ${base}/image/${id}?${who} || goto broken
+
+:system
 set failed the system overlay
-imgextract --name system ${base}/system/${id}?${who}&compress=gz || initrd --name system ${base}/system/${id}?${who}&compress=gz || initrd --name system ${base}/system/${id}?${who} || goto failed
+set back system
+imgextract --name system ${base}/system/${id}?${who}&compress=gz || initrd --name system ${base}/system/${id}?${who}&compress=gz || initrd --name system ${base}/system/${id}?${who} || goto broken
+
 set failed the runtime overlay
 imgextract --name runtime ${base}/runtime/${id}?${who}&compress=gz || initrd --name runtime ${base}/runtime/${id}?${who}&compress=gz || initrd --name runtime ${base}/runtime/${id}?${who} || echo Warewulf: goes on without the runtime overlay, the agent fetches it
 
@@ -87,6 +99,13 @@ iseq ${platform} efi && set initrds initrd=image initrd=system initrd=runtime ||
 set failed to start
 boot kernel ${initrds} wwid=${wwid} quiet console=ttyS0 || goto failed
 
+:broken
+inc tries
+iseq ${tries} 4 && goto failed ||
+echo Warewulf: ${failed} did not arrive (the lines above say why), trying again in 2 s: ${tries} of 3
+sleep 2
+goto ${back}
+
 :failed
 echo
 echo Warewulf: FAILED: ${failed} (the lines above say why)
@@ -94,6 +113,8 @@ echo Warewulf: node n1, address ${wwid}, controller ${base}
 echo Warewulf: 400 no such kernel or image, 401 asset key ${asset} is wrong, 404 never built: see the controller's log
 prompt --key s --timeout 20000 Warewulf: trying again in 20 s; press s for a shell && shell ||
 chain --replace --autofree ${again} ||
+inc rounds
+iseq ${rounds} 5 || goto failed
 echo Warewulf: no answer from the controller, restarting in 30 s
 sleep 30
 reboot

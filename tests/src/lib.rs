@@ -1,8 +1,10 @@
 //! World, Net and Vm: a site on disk, a network of its own, and a machine that is switched on in it. The demo, the
 //! bench and the rings of tests stand on these three; nothing depends on this crate.
 
+pub mod cable;
 pub mod capture;
 pub mod console;
+pub mod dice;
 pub mod foreign;
 pub mod frame;
 pub mod image;

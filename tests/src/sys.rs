@@ -48,6 +48,24 @@ pub fn stops_write_to(pipe: OwnedFd) -> nix::Result<()> {
     Ok(())
 }
 
+/// Opens a tap that is there, in the network namespace of the calling thread: its frames, one a read or write.
+///
+/// # Errors
+/// When the kernel has no such tap, or somebody else holds it.
+pub fn open_tap(name: &str) -> io::Result<std::fs::File> {
+    let tap = std::fs::File::options().read(true).write(true).open("/dev/net/tun")?;
+    // SAFETY: an ifreq is plain integers and unions of them, for which zeros are a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays 0.
+    for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name.bytes()) {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_TAP | libc::IFF_NO_PI).map_err(io::Error::other)?;
+    // SAFETY: TUNSETIFF reads and writes one ifreq, which lives through the call.
+    let set = unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
+    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(tap) }
+}
+
 /// What `undo` holds is undone when the program ends by itself.
 pub fn at_exit_tidy() {
     extern "C" fn tidy() {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use crate::cable::{self, Cable, Faults, Mishaps};
 use crate::console::Console;
 use crate::net::Net;
 use crate::undo;
@@ -40,6 +41,8 @@ pub struct Machine {
     pub asset: Option<String>,
     /// Its system UUID.
     pub uuid: Option<String>,
+    /// What goes wrong on its cable.
+    pub faults: Option<Faults>,
     /// More words for QEMU.
     pub more: Vec<String>,
 }
@@ -48,7 +51,7 @@ impl Machine {
     /// A BIOS machine with 1 GiB.
     pub fn bios(mac: &str) -> Machine {
         let mac = mac.to_owned();
-        Machine { mac, firmware: Firmware::Bios, memory: 1024, asset: None, uuid: None, more: Vec::new() }
+        Machine { mac, firmware: Firmware::Bios, memory: 1024, asset: None, uuid: None, faults: None, more: Vec::new() }
     }
 
     fn words(&self, tap: &str, folder: &Path) -> anyhow::Result<Vec<String>> {
@@ -64,7 +67,13 @@ impl Machine {
         write!(words, "-nodefaults -no-user-config -display none -no-reboot -device virtio-rng-pci ")?;
         write!(words, "-chardev socket,id=ser,path={},server=on,wait=on -serial chardev:ser ", at("serial"))?;
         write!(words, "-qmp unix:{},server=on,wait=off ", at("qmp"))?;
-        write!(words, "-netdev tap,id=n0,ifname={tap},script=no,downscript=no ")?;
+        if self.faults.is_some() {
+            let (local, remote) = (at(cable::MACHINE), at(cable::RELAY));
+            write!(words, "-netdev dgram,id=n0,local.type=unix,local.path={local},")?;
+            write!(words, "remote.type=unix,remote.path={remote} ")?;
+        } else {
+            write!(words, "-netdev tap,id=n0,ifname={tap},script=no,downscript=no ")?;
+        }
         // The card's own ROM is iPXE; without it OVMF's PXE and HTTP Boot ask themselves.
         let rom = if self.firmware == Firmware::Bios { "" } else { ",romfile=" };
         write!(words, "-device virtio-net-pci,netdev=n0,mac={},bootindex=0{rom} ", self.mac)?;
@@ -99,6 +108,7 @@ pub struct Vm {
     serial: UnixStream,
     qmp: PathBuf,
     tap: String,
+    cable: Option<Cable>,
     _folder: undo::Folder,
 }
 
@@ -111,6 +121,10 @@ impl Vm {
         let folder = undo::Folder::temporary("vm")?;
         let tap = net.tap()?;
         let words = machine.words(&tap, folder.path())?;
+        let cable = match &machine.faults {
+            Some(faults) => Some(Cable::lay(net, &tap, folder.path(), faults)?),
+            None => None,
+        };
         let mut qemu = net.command("qemu-system-x86_64");
         let said = std::fs::File::create(folder.path().join("said"))?;
         qemu.args(&words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
@@ -128,7 +142,7 @@ impl Vm {
         };
         // Not from QEMU's log file of the line: a character that finds the socket full stands there twice.
         let console = Console::follow(serial.try_clone()?, power_on);
-        Ok(Vm { child, power_on, console, serial, qmp: folder.path().join("qmp"), tap, _folder: folder })
+        Ok(Vm { child, power_on, console, serial, qmp: folder.path().join("qmp"), tap, cable, _folder: folder })
     }
 
     pub fn console(&self) -> &Console {
@@ -138,6 +152,11 @@ impl Vm {
     /// The port of the bridge that it hangs on.
     pub fn tap(&self) -> &str {
         &self.tap
+    }
+
+    /// What went wrong on its cable so far, when things are to go wrong there.
+    pub fn mishaps(&self) -> Option<Mishaps> {
+        self.cable.as_ref().map(Cable::mishaps)
     }
 
     /// Since power-on.

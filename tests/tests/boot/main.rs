@@ -9,6 +9,7 @@
 )]
 
 mod empty;
+mod faults;
 mod first_light;
 mod proxy;
 mod refused;
