@@ -10,6 +10,7 @@ pub mod frame;
 pub mod image;
 pub mod net;
 pub mod place;
+pub mod readers;
 pub mod roots;
 pub mod sys;
 pub mod undo;

@@ -1,0 +1,134 @@
+//! Shells, sshd, chrony, the account tools, and what the overlay `host` makes for the controller's own services.
+
+use crate::site::{List, site};
+
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn dash_bash_and_busybox_parse_every_script() {
+    let Some(site) = site() else { return };
+    let parse = "cd /; for file in $(cat /tmp/scripts); do
+            for shell in dash bash 'busybox sh'; do $shell -n $file || { echo \"$shell: $file\"; exit 1; }; done
+        done";
+    for node in ["plain", "disks", "stores", "resources", "six"] {
+        let given = site.given(node, List::System);
+        let mut scripts = String::new();
+        find(&given.at("/"), &given.at("/"), &mut scripts);
+        assert!(scripts.contains("warewulf/init.d/50-ipmi\n"), "{scripts}");
+        std::fs::create_dir_all(given.at("/tmp")).unwrap();
+        std::fs::write(given.at("/tmp/scripts"), scripts).unwrap();
+        assert_eq!(given.run(parse).unwrap(), "", "node {node}");
+    }
+}
+
+/// The scripts for sh in a folder, a line each.
+fn find(root: &std::path::Path, folder: &std::path::Path, found: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_symlink() {
+            continue;
+        }
+        if path.is_dir() {
+            find(root, &path, found);
+        } else if std::fs::read(&path).unwrap().starts_with(b"#!/bin/sh\n") {
+            found.push_str(&format!("{}\n", path.strip_prefix(root).unwrap().display()));
+        }
+    }
+}
+
+#[test]
+fn a_shell_and_init_read_the_same_configuration() {
+    let Some(site) = site() else { return };
+    let said =
+        site.on("plain", ". /warewulf/config; echo \"$WWIMAGE $WWHOSTNAME $WWIPMI_PASSWORD $WWIPMI_VLAN $WWIPADDR\"");
+    assert_eq!(said, "oak plain it's secret 7 10.10.0.1\n");
+    assert_eq!(
+        site.on("stores", "cat /warewulf/mounts"),
+        "/dev/disk/by-partlabel/efi vfat /boot/efi\n/dev/disk/by-partlabel/fast xfs /fast\n/dev/disk/by-partlabel/wide btrfs /srv/wide store\n"
+    );
+}
+
+#[test]
+fn sshd_takes_the_host_keys_with_their_modes() {
+    let Some(site) = site() else { return };
+    let said = site.on(
+        "plain",
+        "mkdir -p /run/sshd; cd /etc/ssh
+        for kind in rsa ecdsa ed25519; do
+            sshd -t -f /dev/null -h /etc/ssh/ssh_host_${kind}_key || exit
+            [ \"$(ssh-keygen -y -f ssh_host_${kind}_key | cut -d' ' -f1-2)\" = \"$(cut -d' ' -f1-2 ssh_host_${kind}_key.pub)\" ] || echo $kind
+        done
+        stat -c '%a %U %n' ssh_host_*",
+    );
+    assert_eq!(
+        lines(&said),
+        [
+            "600 root ssh_host_ecdsa_key",
+            "644 root ssh_host_ecdsa_key.pub",
+            "600 root ssh_host_ed25519_key",
+            "644 root ssh_host_ed25519_key.pub",
+            "600 root ssh_host_rsa_key",
+            "644 root ssh_host_rsa_key.pub",
+        ]
+    );
+    // The controller has no dsa key: the node has no empty one.
+}
+
+#[test]
+fn chrony_reads_its_servers() {
+    let Some(site) = site() else { return };
+    let said = site.on("plain", "chronyd -p -f /etc/chrony.conf");
+    for line in ["server 10.20.0.5 iburst", "server 10.20.0.6 iburst", "allow 10.10.0.0/24"] {
+        assert!(said.lines().any(|got| got == line), "no {line} in:\n{said}");
+    }
+}
+
+#[test]
+fn the_account_tools_find_nothing_wrong_with_synced_users() {
+    let Some(site) = site() else { return };
+    // Homes, and the shadows of accounts that come from elsewhere, are not the overlay's.
+    let said = site
+        .given("plain", List::Runtime)
+        .run(
+            "pwck -q -r 2>&1 | grep -v 'directory\\|pwck: no changes\\|no matching password file entry\\|/etc/shadow'
+            grpck -r 2>&1 | grep -v 'gshadow\\|grpck: no changes'
+            head -n 1 /etc/passwd; getent passwd ada; getent group ada; id -u daemon; sort -t: -k1,1 /etc/passwd | cut -d: -f1 | uniq -d",
+        )
+        .unwrap();
+    assert_eq!(
+        lines(&said),
+        ["root::0:0:root:/root:/bin/bash", "ada:x:2001:2001:Ada:/home/ada:/bin/zsh", "ada:x:2001:ada,root", "1"]
+    );
+}
+
+#[test]
+fn dhcpd_dnsmasq_grub_and_csh_read_what_the_controller_gives_them() {
+    let Some(site) = site() else { return };
+    let given = site.given("bare", List::System);
+    let shown = |path: &str| site.world.wwctl(&["overlay", "show", "-q", "-r", "plain", "host", path]).unwrap();
+    for (path, template) in [
+        ("/tmp/dhcpd.conf", "/etc/dhcp/dhcpd.conf.ww"),
+        ("/tmp/hosts.conf", "/etc/dnsmasq.d/ww4-hosts.conf.ww"),
+        ("/tmp/listen.conf", "/etc/dnsmasq.d/ww4-listen.conf.ww"),
+        ("/tmp/grub.cfg", "/grub.cfg.ww"),
+    ] {
+        std::fs::create_dir_all(given.at("/tmp")).unwrap();
+        std::fs::write(given.at(path), shown(template)).unwrap();
+    }
+    let shell = site.world.wwctl(&["overlay", "show", "host", "/etc/profile.d/ssh_setup.csh"]).unwrap();
+    std::fs::write(given.at("/tmp/ssh_setup.csh"), shell).unwrap();
+    let said = given
+        .run(
+            "set -e
+            dhcpd -t -q -cf /tmp/dhcpd.conf
+            dnsmasq --test -C /tmp/hosts.conf
+            dnsmasq --test -C /tmp/listen.conf
+            grub-script-check /tmp/grub.cfg
+            bsd-csh -n /tmp/ssh_setup.csh
+            grep -c fixed-address /tmp/dhcpd.conf || true",
+        )
+        .unwrap();
+    assert_eq!(lines(&said), ["dnsmasq: syntax check OK.", "dnsmasq: syntax check OK.", "0"]);
+}
