@@ -1,128 +1,186 @@
-//! Packing archives that share large files: what is the same is deflated once and spliced in.
+//! Packing archives that share runs: what is the same is digested and deflated once and spliced in.
 //!
 //! The agent is some megabytes in every node's system overlay, and a hosts file of ten thousand nodes is the same for all
-//! of them. An archive is cut at such bodies; each piece ends in a full flush, so pieces deflated apart are one stream
-//! and one gzip member.
+//! of them. Each run ends in a full flush, so runs deflated apart are one stream and one gzip member.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use archive::newc::Members;
-use archive::{Entry, Kind};
+use flate2::Crc;
+use sha2::{Digest, Sha256};
 
-use crate::image::pack::{self, Piece, Sum};
+use super::runs::Run;
+use crate::image::pack::{self, Packer, Sum};
 
-/// From here on a body is worth a piece of its own, in bytes.
-const LARGE: usize = 16 << 10;
-/// How many pieces are kept.
-const KEPT: usize = 64;
+/// How many runs are remembered, and how many bytes of memory their packed forms may take.
+const KEPT: usize = 512;
+const KEPT_BYTES: usize = 64 << 20;
 
-/// Pieces of large bodies, by where the body lies in memory. The body is kept with its piece, so that no other one can
-/// come to lie there.
+/// Runs that were seen before, and packers that wait for work.
 #[derive(Debug, Default)]
-pub struct Pieces(Mutex<HashMap<(usize, usize), Kept>>);
+pub struct Splicer {
+    known: Mutex<Known>,
+    packers: Mutex<Vec<Packer>>,
+}
 
-/// A body and its piece.
-type Kept = (Arc<[u8]>, Arc<Piece>);
+#[derive(Debug, Default)]
+struct Known {
+    runs: HashMap<Vec<u8>, Arc<Part>>,
+    bytes: usize,
+}
 
-impl Pieces {
-    /// `archive`, which holds `entries`, as one gzip member.
+/// A run with what is known of its bytes.
+#[derive(Debug)]
+pub struct Part {
+    pub run: Run,
+    pub digest: [u8; 32],
+    pub crc: u32,
+    pub length: u64,
+    packed: Mutex<Option<Arc<[u8]>>>,
+}
+
+impl Part {
+    fn new(run: Run) -> Part {
+        let (mut digest, mut crc) = (Sha256::new(), Crc::new());
+        for chunk in run.chunks() {
+            digest.update(chunk);
+            crc.update(chunk);
+        }
+        let length = run.length() as u64;
+        Part { run, digest: digest.finalize().into(), crc: crc.sum(), length, packed: Mutex::default() }
+    }
+}
+
+impl Splicer {
+    /// The run's part; that of a run which other nodes have too is remembered.
+    pub fn part(&self, run: Run) -> Arc<Part> {
+        if run.own {
+            return Arc::new(Part::new(run));
+        }
+        let key = run.key();
+        let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(part) = lock().runs.get(&key) {
+            return Arc::clone(part);
+        }
+        let part = Arc::new(Part::new(run));
+        let mut known = lock();
+        if let Some(part) = known.runs.get(&key) {
+            // Another thread was quicker; one part is deflated once.
+            return Arc::clone(part);
+        }
+        if known.runs.len() >= KEPT || known.bytes > KEPT_BYTES {
+            *known = Known::default();
+        }
+        known.bytes += key.len() + part.run.length();
+        known.runs.insert(key, Arc::clone(&part));
+        part
+    }
+
+    /// The part, deflated.
     ///
     /// # Errors
     /// When the packer fails, which no input makes it do.
-    pub fn gzip(&self, archive: &[u8], entries: &[Entry]) -> io::Result<Vec<u8>> {
-        let large: HashMap<&[u8], &Arc<[u8]>> = entries
-            .iter()
-            .filter_map(|entry| match &entry.kind {
-                Kind::File(content) if content.len() >= LARGE => Some((entry.path.as_slice(), content)),
-                _ => None,
-            })
-            .collect();
-        let mut packed = pack::HEADER.to_vec();
-        let mut sum = Sum::default();
-        let mut add = |piece: &Piece| {
-            packed.extend_from_slice(&piece.packed);
-            sum.add(piece.crc, piece.length);
-        };
-        let mut done = 0;
-        for member in Members::new(archive) {
-            let Ok(member) = member else { break };
-            let Some(content) = large.get(member.name) else { continue };
-            // A body of hard links stands at one of their names only.
-            if member.body.len() != content.len() {
-                continue;
-            }
-            let start = member.body.as_ptr().addr() - archive.as_ptr().addr();
-            if let Some(before) = archive.get(done..start).filter(|before| !before.is_empty()) {
-                add(&pack::deflate(before)?);
-            }
-            add(&*self.piece(content)?);
-            done = start + content.len();
+    pub fn packed(&self, part: &Part) -> io::Result<Arc<[u8]>> {
+        let mut kept = part.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(packed) = &*kept {
+            return Ok(Arc::clone(packed));
         }
-        if let Some(rest) = archive.get(done..).filter(|rest| !rest.is_empty()) {
-            add(&pack::deflate(rest)?);
-        }
-        packed.extend(sum.ending());
+        let idle = self.packers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut packer = idle.unwrap_or_default();
+        let packed: Arc<[u8]> = packer.deflate(part.run.chunks())?.into();
+        self.packers.lock().unwrap_or_else(PoisonError::into_inner).push(packer);
+        *kept = Some(Arc::clone(&packed));
         Ok(packed)
     }
 
-    fn piece(&self, content: &Arc<[u8]>) -> io::Result<Arc<Piece>> {
-        let place = (content.as_ptr().addr(), content.len());
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, piece)) = lock().get(&place) {
-            return Ok(Arc::clone(piece));
+    /// The whole archive as one gzip member.
+    ///
+    /// # Errors
+    /// As [`Splicer::packed`].
+    pub fn gzip(&self, parts: &[Arc<Part>]) -> io::Result<Vec<u8>> {
+        let mut whole = pack::HEADER.to_vec();
+        let mut sum = Sum::default();
+        for part in parts {
+            whole.extend_from_slice(&self.packed(part)?);
+            sum.add(part.crc, part.length);
         }
-        let piece = Arc::new(pack::deflate(content)?);
-        let mut kept = lock();
-        if kept.len() >= KEPT {
-            kept.clear();
-        }
-        kept.insert(place, (Arc::clone(content), Arc::clone(&piece)));
-        Ok(piece)
+        whole.extend(sum.ending());
+        Ok(whole)
     }
+}
+
+/// The whole archive, not packed.
+pub fn plain(parts: &[Arc<Part>]) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(parts.iter().map(|part| part.run.length()).sum());
+    for part in parts {
+        part.run.chunks().for_each(|chunk| whole.extend_from_slice(chunk));
+    }
+    whole
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::runs::{self, LARGE};
     use super::*;
+    use archive::{Entry, Kind};
+    use render::layer::Placed;
+    use render::whose::Whose;
     use std::collections::BTreeMap;
     use std::io::Read;
 
-    fn file(path: &str, content: Arc<[u8]>) -> Entry {
+    fn file(path: &str, whose: Whose, content: Arc<[u8]>) -> Placed {
         let kind = Kind::File(content);
-        Entry { path: path.into(), mode: 0o644, uid: 0, gid: 0, mtime: 0, kind, xattrs: BTreeMap::new() }
+        let entry = Entry { path: path.into(), mode: 0o644, uid: 0, gid: 0, mtime: 0, kind, xattrs: BTreeMap::new() };
+        Placed { entry, overlay: "t".into(), rendered: false, whose }
+    }
+
+    fn parts(splicer: &Splicer, tree: &[Placed]) -> Vec<Arc<Part>> {
+        runs::cut(tree).unwrap().into_iter().map(|run| splicer.part(run)).collect()
+    }
+
+    fn unpacked(packed: &[u8]) -> Vec<u8> {
+        let mut back = Vec::new();
+        let mut decoder = flate2::bufread::GzDecoder::new(packed);
+        decoder.read_to_end(&mut back).unwrap();
+        assert!(decoder.into_inner().is_empty(), "more than one member");
+        back
     }
 
     #[test]
     fn spliced_archives_unpack_to_what_they_were_and_are_the_same_each_time() {
         let agent: Arc<[u8]> = (0..200_000u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
-        let pieces = Pieces::default();
+        let splicer = Splicer::default();
         for node in ["n1", "n2"] {
-            let small: Arc<[u8]> = node.as_bytes().into();
-            let mut entries = vec![
-                file("a", Arc::clone(&small)),
-                file("agent", Arc::clone(&agent)),
-                file("agent2", Arc::clone(&agent)),
-                file("z", small),
+            let tree = [
+                file("a", Whose::Own, node.as_bytes().into()),
+                file("agent", Whose::Everybodys, Arc::clone(&agent)),
+                file("z", Whose::Everybodys, b"z".as_slice().into()),
             ];
-            entries.push(Entry { kind: Kind::HardLink(b"agent".to_vec()), ..file("other", Arc::clone(&agent)) });
-            let archive = archive::newc::write(&entries).unwrap();
-            let packed = pieces.gzip(&archive, &entries).unwrap();
-            let mut back = Vec::new();
-            flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut back).unwrap();
-            assert_eq!(back, archive);
-            assert_eq!(Pieces::default().gzip(&archive, &entries).unwrap(), packed);
+            let made = parts(&splicer, &tree);
+            let packed = splicer.gzip(&made).unwrap();
+            assert_eq!(unpacked(&packed), plain(&made));
+            let anew = Splicer::default();
+            assert_eq!(anew.gzip(&parts(&anew, &tree)).unwrap(), packed);
         }
-        assert_eq!(pieces.0.lock().unwrap().len(), 1);
+        assert_eq!(splicer.known.lock().unwrap().runs.len(), 2, "z and the agent");
     }
 
     #[test]
     fn an_empty_archive_is_packed_too() {
-        let archive = archive::newc::write(&[]).unwrap();
-        let packed = Pieces::default().gzip(&archive, &[]).unwrap();
-        let mut back = Vec::new();
-        flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut back).unwrap();
-        assert_eq!(back, archive);
+        let splicer = Splicer::default();
+        let made = parts(&splicer, &[]);
+        assert_eq!(plain(&made), archive::newc::write(&[]).unwrap());
+        assert_eq!(unpacked(&splicer.gzip(&made).unwrap()), plain(&made));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let splicer = Splicer::default();
+        for n in 0..2 * KEPT {
+            let content: Arc<[u8]> = vec![u8::try_from(n % 256).unwrap(); LARGE + n].into();
+            parts(&splicer, &[file("a", Whose::Everybodys, content)]);
+        }
+        assert!(splicer.known.lock().unwrap().runs.len() <= KEPT);
     }
 }

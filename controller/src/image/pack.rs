@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// A piece of input, in bytes. Larger: packs hardly better; smaller: worse, for each begins without memory.
 pub const PIECE: usize = 1 << 20;
@@ -57,22 +57,78 @@ pub struct Piece {
 /// # Errors
 /// When the packer fails, which no input makes it do.
 pub fn deflate(bytes: &[u8]) -> io::Result<Piece> {
-    let mut packer = Compress::new(Compression::default(), false);
-    let mut packed = Vec::with_capacity(bytes.len() / 2 + 64);
-    loop {
-        let taken = usize::try_from(packer.total_in()).unwrap_or(usize::MAX);
-        if packed.capacity() - packed.len() < 64 {
-            packed.reserve(packed.capacity().max(64));
-        }
-        let status = packer.compress_vec(bytes.get(taken..).unwrap_or_default(), &mut packed, FlushCompress::Full)?;
-        // The flush is done when the packer leaves room behind it (zlib's manual on deflate()).
-        if packer.total_in() == bytes.len() as u64 && packed.len() < packed.capacity() || status == Status::StreamEnd {
-            break;
-        }
-    }
+    let packed = Packer::default().deflate([bytes])?;
     let mut crc = Crc::new();
     crc.update(bytes);
     Ok(Piece { packed, crc: crc.sum(), length: bytes.len() as u64 })
+}
+
+/// Deflates pieces one by one, each as if it were the first: its memory is made once.
+#[derive(Debug)]
+pub struct Packer(Compress);
+
+impl Default for Packer {
+    fn default() -> Packer {
+        Packer(Compress::new(Compression::default(), false))
+    }
+}
+
+impl Packer {
+    /// The parts as one piece that ends in a full flush.
+    ///
+    /// # Errors
+    /// When the packer fails, which no input makes it do.
+    pub fn deflate<'a>(&mut self, parts: impl IntoIterator<Item = &'a [u8]>) -> io::Result<Vec<u8>> {
+        self.0.reset();
+        let mut packed = Vec::new();
+        for part in parts {
+            packed.reserve(part.len() / 4 + 64);
+            self.feed(part, &mut packed, FlushCompress::None)?;
+        }
+        self.feed(&[], &mut packed, FlushCompress::Full)?;
+        Ok(packed)
+    }
+
+    fn feed(&mut self, part: &[u8], packed: &mut Vec<u8>, flush: FlushCompress) -> io::Result<()> {
+        let before = self.0.total_in();
+        loop {
+            let taken = usize::try_from(self.0.total_in() - before).unwrap_or(usize::MAX);
+            if packed.capacity() - packed.len() < 64 {
+                packed.reserve(packed.capacity().max(64));
+            }
+            let rest = part.get(taken..).unwrap_or_default();
+            let status = self.0.compress_vec(rest, packed, flush)?;
+            let all = self.0.total_in() - before == part.len() as u64;
+            // The packer is done when it leaves room behind what it wrote (zlib's manual on deflate()).
+            if all && packed.len() < packed.capacity() || status == Status::StreamEnd {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// What a piece of [`deflate`] was; `length` is how long.
+///
+/// # Errors
+/// When these are not the bytes of such a piece.
+pub fn inflate(packed: &[u8], length: u64) -> io::Result<Vec<u8>> {
+    let wrong = |why| io::Error::new(io::ErrorKind::InvalidData, why);
+    let length = usize::try_from(length).map_err(io::Error::other)?;
+    // Deflate makes a thousand bytes of one at most.
+    if length / 1100 > packed.len() {
+        return Err(wrong("a packed piece is too short for what it was"));
+    }
+    let mut bytes = Vec::with_capacity(length);
+    let mut unpacker = Decompress::new(false);
+    while bytes.len() < length {
+        let taken = usize::try_from(unpacker.total_in()).unwrap_or(usize::MAX);
+        let before = (taken, bytes.len());
+        unpacker.decompress_vec(packed.get(taken..).unwrap_or_default(), &mut bytes, FlushDecompress::Sync)?;
+        if (usize::try_from(unpacker.total_in()).unwrap_or(usize::MAX), bytes.len()) == before {
+            return Err(wrong("a packed piece is cut short"));
+        }
+    }
+    Ok(bytes)
 }
 
 /// The checksum of pieces one after another.
@@ -335,6 +391,19 @@ mod tests {
         let mut writer = Gzip::with_threads(Vec::new(), 2).unwrap();
         writer.write_all(&bytes).unwrap();
         assert_eq!(writer.finish().unwrap(), gzip(&bytes).unwrap());
+    }
+
+    #[test]
+    fn a_piece_is_the_same_whatever_its_packer_did_before_and_unpacks_to_what_it_was() {
+        let mut packer = Packer::default();
+        for length in [0, 1, 5000, 70_000, 300_001] {
+            let bytes = sample(length, 11);
+            let parts = bytes.chunks(30_000);
+            let packed = packer.deflate(parts).unwrap();
+            assert_eq!(inflate(&packed, length as u64).unwrap(), bytes);
+            assert_eq!(Packer::default().deflate(bytes.chunks(30_000)).unwrap(), packed);
+            assert!(length == 0 || inflate(&packed[..packed.len() / 2], length as u64).is_err());
+        }
     }
 
     #[test]

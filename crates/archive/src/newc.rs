@@ -1,6 +1,7 @@
 //! The newc cpio format, both ways: what a kernel unpacks into its first root.
 //!
-//! [`write`] and [`read`] work on whole trees in memory (overlays). For trees that do not fit, [`Head::encode`],
+//! [`write()`] and [`read()`] work on whole trees in memory (overlays); [`lay`] gives the members of one to who keeps the
+//! bytes in pieces. For trees that do not fit, [`Head::encode`],
 //! [`padding`] and [`trailer`] give the bytes around bodies that somebody else streams, and [`Numbers`] the inode numbers.
 //!
 //! Format: Linux `Documentation/driver-api/early-userspace/buffer-format.rst` and cpio(5). A member is 110 bytes of header
@@ -13,7 +14,7 @@ mod write;
 
 pub use head::{Head, HeadKind, Numbers, WriteError, padding, trailer};
 pub use read::{Member, Members, ReadError, entries, read, read_one};
-pub use write::write;
+pub use write::{Body, Laid, lay, write};
 
 /// Length of a member's header.
 pub const HEADER: usize = 110;

@@ -17,6 +17,7 @@ use crate::overlay::{Item, Overlay, Remembered, Script};
 use crate::reads::{Read, ReadSet, Reads};
 use crate::source::Source;
 use crate::view::{self, Frame, World};
+use crate::whose::Whose;
 
 /// A node in its world, with the files of the controller: all that a render depends on besides the overlays.
 #[derive(Clone)]
@@ -208,15 +209,18 @@ impl Job {
 
     fn pieces(&self, overlay: &Overlay, item: &Item, outcome: &mut Outcome) -> Vec<Piece> {
         let Some(script) = &item.script else {
-            return vec![Piece { entry: item.entry.clone(), rendered: false, backup: true }];
+            return vec![Piece { entry: item.entry.clone(), rendered: false, whose: Whose::Everybodys, backup: true }];
         };
         match self.render(&overlay.name, script) {
             Ok(Rendered { output, reads, drawn }) => {
+                // Random values are the node's own.
+                let random = drawn.is_some_and(|drawn| drawn.moment.seed.is_some());
+                let whose = if random { Whose::Own } else { Whose::of(&reads) };
                 outcome.reads.extend(reads.iter().cloned());
                 outcome.drawn.extend(drawn);
                 let told = output.warnings.iter().map(|word| format!("{}: {word}", script.path));
                 outcome.warnings.extend(told);
-                output.written().map(|file| piece(&item.entry, script, file, output.backup)).collect()
+                output.written().map(|file| piece(&item.entry, script, file, whose, output.backup)).collect()
             }
             Err(Broken { error, reads }) => {
                 outcome.reads.extend(reads);
@@ -251,7 +255,7 @@ impl ImageLinks for Noted<'_> {
 }
 
 /// The entry that a buffer of a template becomes.
-fn piece(template: &Entry, script: &Script, file: &File, backup: bool) -> Piece {
+fn piece(template: &Entry, script: &Script, file: &File, whose: Whose, backup: bool) -> Piece {
     let mut path = script.target.clone();
     if let Some(absolute) = file.name.strip_prefix('/') {
         path = absolute.as_bytes().to_vec();
@@ -264,7 +268,7 @@ fn piece(template: &Entry, script: &Script, file: &File, backup: bool) -> Piece 
         Some(target) => (Kind::Symlink(target.as_bytes().to_vec()), 0o777),
         None => (Kind::File(Arc::clone(&file.content)), template.mode),
     };
-    Piece { entry: Entry { path, mode, mtime: 0, kind, ..template.clone() }, rendered: true, backup }
+    Piece { entry: Entry { path, mode, mtime: 0, kind, ..template.clone() }, rendered: true, whose, backup }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use archive::{Entry, Kind};
 use thiserror::Error;
 
+use crate::whose::Whose;
+
 /// How often a path may go through links before it counts as a loop; Linux takes the same number.
 const MAX_LINKS: usize = 40;
 
@@ -35,6 +37,7 @@ pub struct Piece {
     pub entry: Entry,
     /// Made by a template: it has no time of its own, and it may leave a copy of what it replaces.
     pub rendered: bool,
+    pub whose: Whose,
     /// Whether a template leaves what it replaces beside as `NAME.wwbackup`.
     pub backup: bool,
 }
@@ -46,6 +49,7 @@ pub struct Placed {
     /// The overlay that brought it.
     pub overlay: Arc<str>,
     pub rendered: bool,
+    pub whose: Whose,
 }
 
 /// Why an entry could not be laid.
@@ -91,11 +95,12 @@ impl<'a> Ground<'a> {
             .ok_or_else(|| Clash::BadPath { overlay: overlay.to_string(), path: show(&piece.entry.path) })?;
         let folder = matches!(piece.entry.kind, Kind::Directory);
         let path = self.through_links(overlay, &asked, folder)?;
-        self.make_parents(overlay, &path, piece.entry.mtime)?;
+        self.make_parents(overlay, &path, &piece)?;
         let placed = Placed {
             entry: Entry { path: path.clone(), ..piece.entry },
             overlay: Arc::clone(overlay),
             rendered: piece.rendered,
+            whose: piece.whose,
         };
         let Some(earlier) = self.tree.get(&path).cloned() else {
             self.tree.insert(path, placed);
@@ -124,6 +129,8 @@ impl<'a> Ground<'a> {
     }
 
     fn replace(&mut self, earlier: Placed, mut later: Placed, backup: bool) {
+        // What was there before leaves its mark on what comes over it.
+        later.whose = later.whose.max(earlier.whose);
         let path = later.entry.path.clone();
         let content = self.content(&earlier.entry.kind);
         let link = matches!(later.entry.kind, Kind::Symlink(_));
@@ -227,7 +234,7 @@ impl<'a> Ground<'a> {
         Ok(done)
     }
 
-    fn make_parents(&mut self, overlay: &Arc<str>, path: &[u8], mtime: u64) -> Result<(), Clash> {
+    fn make_parents(&mut self, overlay: &Arc<str>, path: &[u8], piece: &Piece) -> Result<(), Clash> {
         for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
             let parent = path.get(..at).unwrap_or_default();
             match self.tree.get(parent) {
@@ -237,12 +244,12 @@ impl<'a> Ground<'a> {
                         mode: 0o755,
                         uid: 0,
                         gid: 0,
-                        mtime,
+                        mtime: piece.entry.mtime,
                         kind: Kind::Directory,
                         xattrs: BTreeMap::new(),
                     };
                     // Nobody gave this folder a time, so it follows the rule for what is rendered.
-                    let placed = Placed { entry, overlay: Arc::clone(overlay), rendered: true };
+                    let placed = Placed { entry, overlay: Arc::clone(overlay), rendered: true, whose: piece.whose };
                     self.tree.insert(parent.to_vec(), placed);
                 }
                 Some(placed) if matches!(placed.entry.kind, Kind::Directory) => {}
@@ -330,11 +337,11 @@ mod tests {
     }
 
     fn plain(path: &str, mode: u32, kind: Kind) -> Piece {
-        Piece { entry: entry(path, mode, kind), rendered: false, backup: true }
+        Piece { entry: entry(path, mode, kind), rendered: false, whose: Whose::Everybodys, backup: true }
     }
 
     fn rendered(path: &str, mode: u32, text: &str, backup: bool) -> Piece {
-        Piece { entry: entry(path, mode, file(text)), rendered: true, backup }
+        Piece { entry: entry(path, mode, file(text)), rendered: true, whose: Whose::Own, backup }
     }
 
     fn file(text: &str) -> Kind {

@@ -15,6 +15,7 @@ pub mod reads;
 pub mod source;
 pub mod text;
 pub mod view;
+pub mod whose;
 
 mod job;
 

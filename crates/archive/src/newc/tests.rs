@@ -248,3 +248,33 @@ proptest! {
         prop_assert_eq!(read(&write(&entries).unwrap()).unwrap(), entries);
     }
 }
+
+#[test]
+fn members_laid_in_another_order_have_the_same_numbers_and_the_first_name_has_the_body() {
+    let tree = [
+        entry("a", Kind::Directory),
+        file("a/one", "1"),
+        entry("a/two", Kind::HardLink(b"a/one".to_vec())),
+        entry("z", Kind::Symlink(b"a".to_vec())),
+    ];
+    let told = |order: &[&Entry]| -> Vec<(String, u32, u32, Vec<u8>)> {
+        let member = |laid: &Laid<'_>| {
+            let name = String::from_utf8(laid.head.path.to_vec()).unwrap();
+            (name, laid.head.ino, laid.head.nlink, laid.body.bytes().to_vec())
+        };
+        lay(order).unwrap().iter().map(member).collect()
+    };
+    let forth = told(&tree.iter().collect::<Vec<_>>());
+    let back = told(&tree.iter().rev().collect::<Vec<_>>());
+    let bodies = |told: &[(String, u32, u32, Vec<u8>)]| -> Vec<(String, String)> {
+        told.iter().map(|(name, _, _, body)| (name.clone(), String::from_utf8(body.clone()).unwrap())).collect()
+    };
+    let want = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(name, body)| (name.to_string(), body.to_string())).collect()
+    };
+    assert_eq!(bodies(&forth), want(&[("a", ""), ("a/one", "1"), ("a/two", ""), ("z", "a")]));
+    assert_eq!(bodies(&back), want(&[("z", "a"), ("a/two", "1"), ("a/one", ""), ("a", "")]));
+    for (name, ino, nlink, _) in &forth {
+        assert!(back.iter().any(|other| (&other.0, &other.1, &other.2) == (name, ino, nlink)), "{name}");
+    }
+}

@@ -1,6 +1,7 @@
-//! A whole tree in memory as one archive.
+//! A whole tree in memory as one archive, or as members that somebody else puts together.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::head::{Head, HeadKind, Numbers, WriteError, padding, trailer};
 use crate::{Entry, Kind};
@@ -14,53 +15,96 @@ use crate::{Entry, Kind};
 /// # Errors
 /// What newc cannot say, a path that comes twice, a hard link whose file is missing.
 pub fn write(entries: &[Entry]) -> Result<Vec<u8>, WriteError> {
+    let mut order: Vec<&Entry> = entries.iter().collect();
+    order.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut bytes = Vec::with_capacity(entries.iter().map(room).sum());
+    for member in lay(&order)? {
+        bytes.extend(member.head.encode()?);
+        bytes.extend_from_slice(member.body.bytes());
+        bytes.extend_from_slice(padding(member.body.bytes().len() as u64));
+    }
+    bytes.extend(trailer());
+    Ok(bytes)
+}
+
+/// A member of an archive before it is bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Laid<'a> {
+    pub head: Head<'a>,
+    pub body: Body<'a>,
+}
+
+/// What follows a member's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body<'a> {
+    None,
+    File(&'a Arc<[u8]>),
+    /// Of a symbolic link.
+    Target(&'a [u8]),
+}
+
+impl<'a> Body<'a> {
+    pub fn bytes(self) -> &'a [u8] {
+        match self {
+            Body::None => &[],
+            Body::File(content) => content,
+            Body::Target(target) => target,
+        }
+    }
+}
+
+/// The entries as members, in the order in which they are given; the rules are those of [`write()`], but that the first
+/// name in this order has the body of a hard-linked file. Inode numbers do not depend on the order.
+///
+/// # Errors
+/// A path that comes twice, a hard link whose file is missing, more files than there are numbers.
+pub fn lay<'a>(order: &[&'a Entry]) -> Result<Vec<Laid<'a>>, WriteError> {
     let mut sorted: BTreeMap<&[u8], &Entry> = BTreeMap::new();
-    for entry in entries {
+    for entry in order {
         if sorted.insert(&entry.path, entry).is_some() {
             return Err(WriteError::Double { path: entry.path.clone() });
         }
     }
-    let mut groups: BTreeMap<&[u8], Group> = BTreeMap::new();
-    for entry in sorted.values() {
-        groups.entry(&file_behind(&sorted, entry)?.path).or_default().names += 1;
-    }
     let mut numbers = Numbers::default();
-    let mut bytes = Vec::with_capacity(entries.iter().map(room).sum());
+    let mut groups: BTreeMap<&[u8], Group> = BTreeMap::new();
     for (path, entry) in &sorted {
-        let file = file_behind(&sorted, entry)?;
-        let group = groups.entry(&file.path).or_default();
-        let first = group.ino == 0;
-        if first {
+        let group = groups.entry(&file_behind(&sorted, entry)?.path).or_default();
+        group.names += 1;
+        if group.ino == 0 {
             group.ino = numbers.of(path)?;
         }
-        let body: &[u8] = match &file.kind {
-            Kind::File(body) if first => body,
-            Kind::Symlink(target) => target,
-            _ => &[],
+    }
+    let member = |entry: &&'a Entry| {
+        let file = file_behind(&sorted, entry)?;
+        let group = groups.entry(&file.path).or_default();
+        let first = !std::mem::replace(&mut group.written, true);
+        let body = match &file.kind {
+            Kind::File(content) if first => Body::File(content),
+            Kind::Symlink(target) => Body::Target(target),
+            _ => Body::None,
         };
         let head = Head {
-            path,
+            path: &entry.path,
             mode: file.mode,
             uid: file.uid,
             gid: file.gid,
             mtime: file.mtime,
             ino: group.ino,
             nlink: group.names,
-            kind: kind(&file.kind, body.len() as u64),
+            kind: kind(&file.kind, body.bytes().len() as u64),
         };
-        bytes.extend(head.encode()?);
-        bytes.extend_from_slice(body);
-        bytes.extend_from_slice(padding(body.len() as u64));
-    }
-    bytes.extend(trailer());
-    Ok(bytes)
+        Ok(Laid { head, body })
+    };
+    order.iter().map(member).collect()
 }
 
 #[derive(Default)]
 struct Group {
     names: u32,
-    /// 0: no name of it was written yet.
+    /// 0: no number yet.
     ino: u32,
+    /// One of the names has the body.
+    written: bool,
 }
 
 /// The entry itself, or the file that a hard link is another name of.
