@@ -1,18 +1,31 @@
-//! The files of one archive: where they lie, and how they come to lie there.
+//! The files of one archive: where they lie, how they come to lie there, and which of them counts.
+//!
+//! An archive lies as stock's two files in the node's folder, or as a recipe in the store, never as both: publishing one
+//! form takes the other away. So what is in the node's folder counts before any recipe: it is ours and the last
+//! published, or somebody put it there since.
 
-use std::io;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-
-use model::Node;
+use std::sync::Arc;
 
 use super::record::{Record, identity};
+use super::splice::{self, Part};
+use super::store::{Head, Maker, Store};
 use super::{OverlayKind, group};
 use crate::site::Site;
 use crate::store::publish;
 
-/// Where the archive lies.
-pub(super) fn image(site: &Site, node: &Node, kind: OverlayKind) -> PathBuf {
-    site.conf.paths.built_overlays(&node.id).join(format!("{}.img", kind.stem()))
+/// How many lock files all archives share: one for each would be as many files again as there are recipes.
+const LOCKS: u32 = 256;
+
+/// As what an archive is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Stock's files, as they are and packed.
+    Files,
+    Recipe,
 }
 
 /// The files of one archive.
@@ -22,43 +35,97 @@ pub(super) struct Files {
     pub(super) image: PathBuf,
     pub(super) packed: PathBuf,
     pub(super) record: PathBuf,
-    pub(super) lock: PathBuf,
+    pub(super) store: Store,
+    /// Of the recipe, in the store.
+    pub(super) name: String,
 }
 
 impl Files {
-    pub(super) fn of(site: &Site, node: &Node, kind: OverlayKind) -> Files {
-        let image = image(site, node, kind);
-        let folder = site.conf.paths.built_overlays(&node.id);
+    pub(super) fn of(site: &Site, node: &str, kind: OverlayKind) -> Files {
+        let folder = site.conf.paths.built_overlays(node);
+        let image = folder.join(format!("{}.img", kind.stem()));
         let packed = image.with_extension("img.gz");
         // Apart from the archives, whose folder is as stock leaves it.
         let memory = group::memory(site);
-        let record = memory.join(format!(".{}.{kind}.record", node.id));
-        let lock = memory.join(format!(".{}.{kind}.lock", node.id));
-        Files { folder, memory, image, packed, record, lock }
+        let record = memory.join(format!(".{node}.{kind}.record"));
+        Files { folder, memory, image, packed, record, store: Store::of(site), name: format!("{node}.{kind}") }
     }
 
+    /// One writer, also beside another process: the lock of this archive, and of a few others.
+    pub(super) fn lock(&self) -> io::Result<File> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.memory)?;
+        let hash = self.name.bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+        let path = self.memory.join(format!(".lock-{:02x}", hash % LOCKS));
+        let lock = File::options().create(true).append(true).open(path)?;
+        lock.lock()?;
+        Ok(lock)
+    }
+
+    /// What tells the archive as it lies there from every other state; `None` when there is none.
     pub(super) fn identity(&self) -> Option<String> {
-        identity(&[&self.image, &self.packed])
+        if self.image.exists() {
+            return identity(&[&self.image, &self.packed]);
+        }
+        identity(&[&self.store.recipe(&self.name)])
     }
 
-    /// Puts the archive and its packed form in place, which `pack` makes, unless they are there already: then they stay
-    /// the files they are. Then writes the record.
+    /// Whether there is an archive, in whichever form.
+    pub(super) fn present(&self) -> bool {
+        self.image.exists() || self.store.recipe(&self.name).exists()
+    }
+
+    /// Forgets the archive in both forms, and what is remembered of it.
+    pub(super) fn forget(&self) -> io::Result<()> {
+        remove(&self.image)?;
+        remove(&self.packed)?;
+        self.store.forget(&self.name)?;
+        remove(&self.record)
+    }
+
+    /// Publishes the archive, unless it is there already in this form: then it stays the files that it is. Then writes the
+    /// record.
     pub(super) fn publish(
         &self,
-        pack: impl FnOnce() -> io::Result<(Vec<u8>, Vec<u8>)>,
+        parts: &[Arc<Part>],
+        form: Form,
         old: &Record,
         mut record: Record,
-        grouped: bool,
+        by: &mut Maker<'_>,
     ) -> io::Result<()> {
-        let replace = if grouped { publish::replace_for_now } else { publish::replace_with };
         let known = self.identity().is_some_and(|files| files == old.files);
-        if !known || old.content != record.content {
-            let (archive, packed) = pack()?;
-            // A crash between the two leaves a record that fits neither state, and the next look builds again.
-            replace(&self.packed, 0o600, &packed)?;
-            replace(&self.image, 0o600, &archive)?;
+        let in_form = self.image.exists() == (form == Form::Files);
+        if old.content == record.content {
+            record.published = old.published;
+        }
+        if !known || old.content != record.content || !in_form {
+            match form {
+                Form::Files => {
+                    DirBuilder::new().recursive(true).mode(0o750).create(&self.folder)?;
+                    let replace = if by.grouped { publish::replace_for_now } else { publish::replace_with };
+                    // A crash between the two leaves a record that fits neither state, and the next look builds again.
+                    replace(&self.packed, 0o600, &by.splicer.gzip(parts)?)?;
+                    replace(&self.image, 0o600, &splice::plain(parts))?;
+                    self.store.forget(&self.name)?;
+                }
+                Form::Recipe => {
+                    let head = Head { content: &record.content, published: record.published };
+                    self.store.publish(&self.name, parts, head, by)?;
+                    // In this order: the files count as long as the image is there.
+                    remove(&self.image)?;
+                    remove(&self.packed)?;
+                    // Also a folder that somebody keeps other things in stays.
+                    let _ = fs::remove_dir(&self.folder);
+                }
+            }
         }
         record.files = self.identity().unwrap_or_default();
         record.write(&self.record)
+    }
+}
+
+fn remove(path: &std::path::Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Err(error),
+        _ => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ use super::{BuildError, OverlayKind, Workshop, group};
 
 /// The archive, built when it must be.
 pub(super) fn fresh(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<PathBuf, BuildError> {
-    let files = Files::of(&shop.site, node, kind);
+    let files = Files::of(&shop.site, &node.id, kind);
     if !must_build(shop, node, kind, &files) {
         return Ok(files.image);
     }
@@ -42,7 +42,7 @@ pub(super) fn fresh(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Res
     drop(troubles);
     match built {
         Ok(()) => Ok(files.image),
-        Err(error) if files.image.exists() => {
+        Err(error) if files.present() => {
             tracing::warn!("the last good {kind} overlay of {} is sent: {error}", node.id);
             Ok(files.image)
         }
@@ -52,7 +52,9 @@ pub(super) fn fresh(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Res
 
 /// Missing, or stale where staleness counts.
 fn must_build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, files: &Files) -> bool {
-    let Ok(image) = fs::metadata(&files.image) else { return true };
+    if !files.present() {
+        return true;
+    }
     if !shop.site.conf.warewulf.autobuild_overlays {
         return false;
     }
@@ -64,8 +66,10 @@ fn must_build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, files: &File
         // Cut short by a power cut, perhaps.
         None if group::was_cut_short(&files.memory) => true,
         // Nobody knows what it was made from: stock's rule.
-        None => fs::metadata(shop.site.conf.paths.nodes_conf())
-            .is_ok_and(|conf| (image.ctime(), image.ctime_nsec()) < (conf.ctime(), conf.ctime_nsec())),
+        None => fs::metadata(&files.image).map_or(true, |image| {
+            fs::metadata(shop.site.conf.paths.nodes_conf())
+                .is_ok_and(|conf| (image.ctime(), image.ctime_nsec()) < (conf.ctime(), conf.ctime_nsec()))
+        }),
     }
 }
 

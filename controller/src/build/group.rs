@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use super::store::Store;
 use crate::site::Site;
 use crate::store::publish;
 
@@ -20,6 +21,7 @@ pub(super) fn memory(site: &Site) -> PathBuf {
 #[derive(Debug)]
 pub struct Group {
     folder: PathBuf,
+    store: Store,
     mark: PathBuf,
     /// Holds the lock.
     _held: File,
@@ -32,25 +34,26 @@ impl Group {
     /// Those of the file system.
     pub fn begin(site: &Site) -> io::Result<Group> {
         let folder = memory(site);
-        DirBuilder::new().recursive(true).mode(0o750).create(&folder)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let mark = mark(&folder);
         let held = File::options().create(true).append(true).open(&mark)?;
         held.lock_shared()?;
         held.sync_all()?;
         File::open(&folder)?.sync_all()?;
-        Ok(Group { folder, mark, _held: held })
+        Ok(Group { folder, store: Store::of(site), mark, _held: held })
     }
 
-    /// Waits for the disk, then takes the mark away.
+    /// Waits for the disk, then takes the mark away, and with it what nobody needs any more.
     ///
     /// # Errors
     /// When the disk did not take everything.
     pub fn finish(self) -> io::Result<()> {
         publish::sync_all(&self.folder)?;
         match fs::remove_file(&self.mark) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        self.store.sweep().map(drop)
     }
 }
 

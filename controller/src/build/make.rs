@@ -1,9 +1,7 @@
 //! One archive: how it is made, and from what.
 
 use std::collections::HashSet;
-use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -21,7 +19,8 @@ use sha2::{Digest, Sha256};
 use super::bodies::Bodies;
 use super::files::Files;
 use super::record::{Dates, Record, hex};
-use super::{BuildError, OverlayKind, Workshop, trees};
+use super::store::Maker;
+use super::{BuildError, OverlayKind, Workshop, runs, trees};
 
 /// Of so many templates that are no longer there moments are kept.
 const STRANGERS: usize = 64;
@@ -36,8 +35,8 @@ pub(super) struct Input {
 /// What a build made, before any of it is a file.
 #[derive(Debug)]
 pub(super) struct Made {
-    /// The archive, entry by entry, with their times.
-    pub(super) entries: Vec<Entry>,
+    /// The archive, entry by entry, with their times, sorted by path.
+    pub(super) tree: Vec<Placed>,
     /// The identity of what is served: a digest over the entries. The same bytes have the same key.
     pub(super) content: String,
     /// What decides whether to build again.
@@ -51,23 +50,20 @@ pub(super) struct Made {
 
 /// Renders and publishes. What comes out the same stays the same file.
 pub(super) fn build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<Vec<String>, BuildError> {
-    let files = Files::of(&shop.site, node, kind);
-    let write = |error: io::Error| BuildError::Write { path: files.folder.clone(), error: Arc::new(error) };
-    for folder in [&files.folder, &files.memory] {
-        DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(write)?;
-    }
-    // One writer, also beside another process.
-    let lock = File::options().create(true).append(true).open(&files.lock).map_err(write)?;
-    lock.lock().map_err(write)?;
-
+    let files = Files::of(&shop.site, &node.id, kind);
+    let write = |error: io::Error| BuildError::Write { path: files.memory.clone(), error: Arc::new(error) };
+    let _lock = files.lock().map_err(write)?;
     let old = Record::read(&files.record).unwrap_or_default();
     let made = make(shop, node, kind, &old, &files.image)?;
-    let pack = || {
-        let archive = archive::newc::write(&made.entries).map_err(|error| io::Error::other(error.to_string()))?;
-        let packed = shop.works.pieces.gzip(&archive, &made.entries)?;
-        Ok((archive, packed))
-    };
-    files.publish(pack, &old, made.record(), shop.grouped).map_err(write)?;
+    let runs =
+        runs::cut(&made.tree).map_err(|error| BuildError::Archive { node: node.id.clone(), why: error.to_string() })?;
+    let parts: Vec<_> = runs.into_iter().map(|run| shop.works.splicer.part(run)).collect();
+    let mut maker = Maker { splicer: &shop.works.splicer, grouped: shop.grouped, fresh: &shop.works.fresh_pieces };
+    files.publish(&parts, shop.form, &old, made.record(now()), &mut maker).map_err(write)?;
+    if !shop.grouped && maker.should_sweep() {
+        // What is left lies there until the next time.
+        let _ = files.store.sweep().inspect_err(|error| tracing::warn!("the overlay store is not swept: {error}"));
+    }
     Ok(made.warnings)
 }
 
@@ -97,16 +93,17 @@ fn make(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, old: &Record, plac
         kept.only(|script| here.contains(script));
     }
     let bodies = &shop.works.bodies;
-    let (entries, dates) = dated(outcome.tree, old, now(), bodies);
-    Ok(Made { content: content_key(&entries, bodies), entries, input, dates, kept, warnings: outcome.warnings })
+    let (tree, dates) = dated(outcome.tree, old, now(), bodies);
+    Ok(Made { content: content_key(&tree, bodies), tree, input, dates, kept, warnings: outcome.warnings })
 }
 
 impl Made {
-    /// What is to be remembered; which files it is in is for who writes them to say.
-    fn record(&self) -> Record {
+    /// What is to be remembered; which files it is in, and since when, is for who writes them to say.
+    fn record(&self, now: u64) -> Record {
         Record {
             input: self.input.digest.clone(),
             content: self.content.clone(),
+            published: now,
             files: String::new(),
             reads: self.input.reads.clone(),
             dates: self.dates.clone(),
@@ -115,16 +112,17 @@ impl Made {
     }
 }
 
-/// A digest over all that an archive says of its entries. Each part goes in with its length, so no two lists of entries
-/// have the same one.
-fn content_key(entries: &[Entry], bodies: &Bodies) -> String {
+/// A digest over all that an archive says of its entries, and over what decides where they stand in it. Each part goes
+/// in with its length, so no two lists of entries have the same one.
+fn content_key(tree: &[Placed], bodies: &Bodies) -> String {
     let mut digest = Sha256::new();
     let mut add = |part: &[u8]| {
         digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
         digest.update(part);
     };
-    for Entry { path, mode, uid, gid, mtime, kind, xattrs } in entries {
+    for Placed { entry: Entry { path, mode, uid, gid, mtime, kind, xattrs }, whose, .. } in tree {
         add(path);
+        add(format!("{whose:?}").as_bytes());
         add(&mtime.to_le_bytes());
         for number in [*mode, *uid, *gid] {
             add(&number.to_le_bytes());
@@ -187,22 +185,15 @@ fn overlays(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<([u8
 }
 
 /// Gives what was rendered the time since when its content is what it is.
-fn dated(tree: Vec<Placed>, old: &Record, now: u64, bodies: &Bodies) -> (Vec<Entry>, Dates) {
+fn dated(mut tree: Vec<Placed>, old: &Record, now: u64, bodies: &Bodies) -> (Vec<Placed>, Dates) {
     let mut dates = Dates::new();
-    let entries = tree
-        .into_iter()
-        .map(|placed| {
-            let mut entry = placed.entry;
-            if placed.rendered {
-                let digest = content_digest(&entry.kind, bodies);
-                let since = old.dates.get(&entry.path).filter(|(known, _)| *known == digest).map_or(now, |(_, at)| *at);
-                entry.mtime = since;
-                dates.insert(entry.path.clone(), (digest, since));
-            }
-            entry
-        })
-        .collect();
-    (entries, dates)
+    for Placed { entry, .. } in tree.iter_mut().filter(|placed| placed.rendered) {
+        let digest = content_digest(&entry.kind, bodies);
+        let since = old.dates.get(&entry.path).filter(|(known, _)| *known == digest).map_or(now, |(_, at)| *at);
+        entry.mtime = since;
+        dates.insert(entry.path.clone(), (digest, since));
+    }
+    (tree, dates)
 }
 
 fn content_digest(kind: &Kind, bodies: &Bodies) -> String {

@@ -11,16 +11,21 @@ mod fresh;
 pub mod group;
 mod make;
 pub mod merged;
+pub mod offer;
 pub mod outside;
+pub mod recipe;
 pub mod record;
+pub mod runs;
+pub mod span;
 pub mod splice;
+pub mod store;
 pub mod trees;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use model::Node;
@@ -30,7 +35,11 @@ use thiserror::Error;
 use crate::cluster::Cluster;
 use crate::site::Site;
 use disk::Disk;
+use files::Files;
+use offer::Offer;
 use outside::Here;
+
+pub use files::Form;
 
 /// Which of a node's two lists of overlays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,7 +110,9 @@ pub struct Works {
     /// Builds that failed, by archive: with these inputs there is no need to try again.
     failures: Mutex<HashMap<PathBuf, (make::Input, BuildError)>>,
     builds: AtomicU64,
-    pieces: splice::Pieces,
+    splicer: splice::Splicer,
+    /// Shared pieces that are new since the last sweep.
+    fresh_pieces: AtomicUsize,
     bodies: bodies::Bodies,
     outside: OnceLock<Arc<Here>>,
     /// What stands between a node and its fresh overlays, by archive; for `node status`.
@@ -139,12 +150,58 @@ pub fn fresh_overlay(cluster: &Cluster, node: &str, kind: OverlayKind) -> Result
     let asked = fresh::fresh(&workshop, &node, kind);
     // As in stock, who asks for one finds both; only the one that was asked for decides.
     let other = if kind == OverlayKind::System { OverlayKind::Runtime } else { OverlayKind::System };
-    if !files::image(&workshop.site, &node, other).exists()
+    if !Files::of(&workshop.site, &node.id, other).present()
         && let Err(error) = fresh::fresh(&workshop, &node, other)
     {
         tracing::debug!("the {other} overlay of {} is not built: {error}", node.id);
     }
     asked
+}
+
+/// The archive of a node's overlays as it is sent, after [`fresh_overlay`]. A recipe whose pieces are gone or cut short is
+/// made anew.
+///
+/// # Errors
+/// As [`fresh_overlay`].
+pub fn fresh_offer(cluster: &Cluster, node: &Node, kind: OverlayKind, packed: bool) -> Result<Offer, BuildError> {
+    fresh_overlay(cluster, &node.id, kind)?;
+    let files = Files::of(&cluster.site, &node.id, kind);
+    let tell = |error| BuildError::Write { path: files.memory.clone(), error: Arc::new(error) };
+    let offered = offer::offer(&cluster.site, node, kind, packed).map_err(tell)?;
+    if !matches!(offered, Offer::Nothing(_)) || !files.present() {
+        return Ok(offered);
+    }
+    tracing::warn!("the recipe of the {kind} overlay of {} cannot be used: it is built again", node.id);
+    files.store.forget(&files.name).map_err(tell)?;
+    fresh_overlay(cluster, &node.id, kind)?;
+    offer::offer(&cluster.site, node, kind, packed).map_err(tell)
+}
+
+/// Forgets what was built for nodes that are gone, and what nobody needs then. Answers what was removed.
+///
+/// # Errors
+/// Those of the file system.
+pub fn forget_others(site: &Site, is_node: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+    let store = store::Store::of(site);
+    let mut gone = Vec::new();
+    for name in store.names() {
+        if let Some((node, _)) = name.rsplit_once('.')
+            && !is_node(node)
+        {
+            gone.push(store.recipe(&name));
+            forget(site, node)?;
+        }
+    }
+    store.sweep()?;
+    Ok(gone)
+}
+
+/// Forgets what was built for a node.
+///
+/// # Errors
+/// Those of the file system.
+pub fn forget(site: &Site, node: &str) -> io::Result<()> {
+    OverlayKind::BOTH.into_iter().try_for_each(|kind| Files::of(site, node, kind).forget())
 }
 
 /// All that building needs, for one state of the cluster.
@@ -155,6 +212,8 @@ pub struct Workshop {
     world: Arc<World>,
     source: Arc<Disk>,
     outside: Arc<Here>,
+    /// As what archives are published.
+    form: Form,
     /// Who builds waits for the disk once, at the end.
     grouped: bool,
 }
@@ -191,13 +250,20 @@ impl Workshop {
     fn with(site: Site, works: Arc<Works>, world: Arc<World>) -> Workshop {
         let source = Arc::new(Disk::new(site.conf.paths.clone()));
         let outside = Arc::clone(works.outside.get_or_init(Arc::default));
-        Workshop { site, works, world, source, outside, grouped: false }
+        let form = if site.conf.overlays.materialize { Form::Files } else { Form::Recipe };
+        Workshop { site, works, world, source, outside, form, grouped: false }
     }
 
     /// The same workshop for builds inside a [`group::Group`].
     #[must_use]
     pub fn grouped(self) -> Workshop {
         Workshop { grouped: true, ..self }
+    }
+
+    /// The same workshop for archives that somebody wants to see as files, whatever the configuration says.
+    #[must_use]
+    pub fn materialized(self) -> Workshop {
+        Workshop { form: Form::Files, ..self }
     }
 
     /// The node of that name.

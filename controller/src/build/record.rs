@@ -27,7 +27,9 @@ pub struct Record {
     pub input: String,
     /// Digest over the archive's entries: the identity of what is served.
     pub content: String,
-    /// Digest over the archive and its packed form as files (inode, size, time of change).
+    /// Since when that content is served, in seconds since 1970.
+    pub published: u64,
+    /// Digest over the archive and its packed form, or its recipe, as files (inode, size, time of change).
     pub files: String,
     /// What was read while rendering.
     pub reads: Arc<ReadSet>,
@@ -51,7 +53,10 @@ impl Record {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{FORMAT}\ninput {}\ncontent {}\nfiles {}\n", self.input, self.content, self.files);
+        let mut text = format!(
+            "{FORMAT}\ninput {}\ncontent {}\npublished {}\nfiles {}\n",
+            self.input, self.content, self.published, self.files
+        );
         for read in self.reads.iter() {
             text.push_str(&format!("read {}\n", read.line()));
         }
@@ -78,6 +83,7 @@ impl Record {
             match word {
                 "input" => record.input = rest.to_owned(),
                 "content" => record.content = rest.to_owned(),
+                "published" => record.published = rest.parse().ok()?,
                 "files" => record.files = rest.to_owned(),
                 "read" => {
                     reads.insert(Read::parse(rest)?);
@@ -166,6 +172,7 @@ mod tests {
         let record = Record {
             input: "ab12".into(),
             content: "0a1b".into(),
+            published: 1_767_323_045,
             files: "cd34".into(),
             reads: Arc::new(ReadSet::new(
                 [Read::parse("own NetDevs.a%2eb?").unwrap(), Read::File("/a b".into())].into(),

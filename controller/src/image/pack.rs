@@ -402,7 +402,7 @@ mod tests {
             let packed = packer.deflate(parts).unwrap();
             assert_eq!(inflate(&packed, length as u64).unwrap(), bytes);
             assert_eq!(Packer::default().deflate(bytes.chunks(30_000)).unwrap(), packed);
-            assert!(length == 0 || inflate(&packed[..packed.len() / 2], length as u64).is_err());
+            assert!(length < 5000 || inflate(&packed[..packed.len() / 2], length as u64).is_err());
         }
     }
 

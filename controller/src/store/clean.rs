@@ -30,9 +30,11 @@ pub fn clean(site: &Site, conf: &NodesConf) -> io::Result<Vec<PathBuf>> {
     }
     gone.retain(|path| path.is_dir());
     gone.sort();
+    let kept = crate::build::forget_others(site, |node| conf.nodes.contains_key(node))?;
     for path in &gone {
         std::fs::remove_dir_all(path)
             .map_err(|error| io::Error::new(error.kind(), format!("remove {}: {error}", path.display())))?;
     }
+    gone.extend(kept);
     Ok(gone)
 }

@@ -24,7 +24,11 @@ pub struct Arguments {
 }
 
 pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
-    let shop = workshop(site)?.grouped();
+    let mut shop = workshop(site)?.grouped();
+    // Who names nodes wants to see their files.
+    if !arguments.nodes.is_empty() {
+        shop = shop.materialized();
+    }
     let nodes = named(&shop, &arguments.nodes)?;
     let group = Group::begin(site)?;
     let failures = Mutex::new(Vec::new());

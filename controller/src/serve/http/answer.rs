@@ -4,11 +4,14 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use boot::http::conditions::Identity;
 use boot::http::loader::{self, Loader};
 use boot::http::{Answer, Caller, Compress, Decision, OverlayKind, Refusal, Stage, StageAsk, Target, decide, target};
 use model::Node;
 
 use crate::build;
+use crate::build::offer::Offer;
+use crate::build::span::Span;
 use crate::cluster::{Cluster, Shared};
 use crate::image::kernels::{self, KernelError};
 use crate::serve::http::head::{Head, Method};
@@ -40,6 +43,7 @@ pub struct Noted {
 enum Material {
     Text(Vec<u8>),
     File(File),
+    Spans(Vec<Span>, Identity),
 }
 
 type Fetched = Result<(Material, String), Refusal>;
@@ -100,6 +104,10 @@ fn fetch(head: &Head, ask: &StageAsk, caller: &Caller, over_ipv6: bool, cluster:
             Ok(reply) => return Answered { reply, noted: Some(noted(sent, false)) },
             Err(error) => Refusal::Broken(error.to_string()),
         },
+        Ok((Material::Spans(spans, identity), sent)) => {
+            let reply = Reply::spans(head, &spans, &identity, reply::kind(&sent));
+            return Answered { reply, noted: Some(noted(sent, false)) };
+        }
         Err(refusal) => refusal,
     };
     tracing::info!("{} for {:?}: {refusal}", ask.stage.name(), caller.wwid.as_deref().unwrap_or("nobody"));
@@ -285,8 +293,13 @@ fn overlay(cluster: &Cluster, node: &Node, kind: OverlayKind, ask: &StageAsk) ->
         OverlayKind::System => build::OverlayKind::System,
         OverlayKind::Runtime => build::OverlayKind::Runtime,
     };
-    match build::fresh_overlay(cluster, &node.id, kind) {
-        Ok(path) => published(&path, &ask.compress),
-        Err(error) => Err(Refusal::OverlayFailed(error.to_string())),
+    let offered = build::fresh_offer(cluster, node, kind, ask.compress == Compress::Gz);
+    match offered.map_err(|error| Refusal::OverlayFailed(error.to_string()))? {
+        // Stock knows gzip only, and so do those who made what lies there.
+        _ if ask.compress == Compress::Zst => Err(Refusal::UnknownCompression("zst".into())),
+        Offer::Known { spans, etag, modified, name } => Ok((Material::Spans(spans, Identity { etag, modified }), name)),
+        Offer::Foreign { file, name } => Ok((Material::File(file), name)),
+        Offer::NotPacked => Err(Refusal::NotCompressed),
+        Offer::Nothing(path) => Err(Refusal::NotBuilt(path.display().to_string())),
     }
 }

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::build::span::Span;
 use crate::cluster::Shared;
 use crate::serve::Shutdown;
 use crate::serve::http::answer::{self, Noted};
@@ -125,18 +126,26 @@ fn idle_time(shared: &Shared) -> Duration {
 }
 
 async fn send(stream: &TcpStream, reply: &Reply, keep: bool, method: Method) -> io::Result<u64> {
-    let Body::File { file, parts, end } = &reply.body else { return send_text(stream, reply, keep, method).await };
+    let Body::Spans(spans) = &reply.body else { return send_text(stream, reply, keep, method).await };
     if !reply.has_body(method) {
         return send_text(stream, reply, keep, method).await;
     }
-    write(stream, &reply.encode(keep, now()), More::Comes).await?;
+    // What is in memory goes out together with what is before it.
+    let mut waiting = reply.encode(keep, now());
     let mut sent = 0;
-    for (before, piece) in parts {
-        write(stream, before, More::Comes).await?;
-        send_piece(stream, file, *piece).await?;
-        sent += piece.len;
+    for span in spans {
+        match span {
+            Span::Memory { bytes, .. } => waiting.extend_from_slice(bytes.get(span.memory()).unwrap_or_default()),
+            // A head alone must not wait for more.
+            Span::File { length: 0, .. } => {}
+            Span::File { file, at, length } => {
+                write(stream, &std::mem::take(&mut waiting), More::Comes).await?;
+                send_piece(stream, file, Piece { start: *at, len: *length }).await?;
+            }
+        }
+        sent += span.length();
     }
-    write(stream, end, More::No).await?;
+    write(stream, &waiting, More::No).await?;
     Ok(sent)
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use boot::http::{Answer, Caller, StageAsk, decide, discovery};
 
+use crate::build;
 use crate::cluster::{Cluster, Shared};
 use crate::store;
 
@@ -45,11 +46,7 @@ fn claim(shared: &Shared, ask: &StageAsk, caller: &Caller) {
 
 /// What was built for a machine that had this name before is not for this one.
 fn forget_archives(shared: &Shared, node: &str) {
-    let folder = shared.current().site.conf.paths.built_overlays(node);
-    let Ok(entries) = std::fs::read_dir(&folder) else { return };
-    for entry in entries.filter_map(Result::ok) {
-        if let Err(error) = std::fs::remove_file(entry.path()) {
-            tracing::warn!("remove {}: {error}", entry.path().display());
-        }
+    if let Err(error) = build::forget(&shared.current().site, node) {
+        tracing::warn!("what was built for {node} before is not removed: {error}");
     }
 }

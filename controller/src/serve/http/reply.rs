@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 use boot::http::conditions::{self, Identity, Weighed};
 use boot::http::date;
 use boot::http::range::{self, Piece, Ranges};
 
+use crate::build::span::Span;
 use crate::serve::http::head::{Head, Method};
 
 /// What goes back to the caller.
@@ -22,12 +24,8 @@ pub struct Reply {
 #[derive(Debug)]
 pub enum Body {
     Text(Vec<u8>),
-    /// Pieces of an open file, with the text that goes before each, and what comes after the last.
-    File {
-        file: File,
-        parts: Vec<(Vec<u8>, Piece)>,
-        end: Vec<u8>,
-    },
+    /// One after another. What is open is what is sent, whatever is put in its place meanwhile.
+    Spans(Vec<Span>),
 }
 
 impl Body {
@@ -35,9 +33,7 @@ impl Body {
         let size = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         match self {
             Body::Text(text) => size(text),
-            Body::File { parts, end, .. } => {
-                parts.iter().map(|(before, piece)| size(before) + piece.len).sum::<u64>() + size(end)
-            }
+            Body::Spans(spans) => spans.iter().map(Span::length).sum(),
         }
     }
 }
@@ -67,51 +63,55 @@ impl Reply {
         reply
     }
 
-    /// A file, as far as the conditions and ranges of the request want it. The descriptor is what is sent: a file that
-    /// is put in its place meanwhile changes nothing.
+    /// A file, as far as the conditions and ranges of the request want it.
     ///
     /// # Errors
     /// When the open file cannot be looked at.
     pub fn file(head: &Head, file: File, kind: &str) -> io::Result<Reply> {
         let data = file.metadata()?;
-        let size = data.len();
         let identity = Identity { etag: etag(&data), modified: data.mtime() };
+        let whole = Span::File { file: Arc::new(file), at: 0, length: data.len() };
+        Ok(Reply::spans(head, &[whole], &identity, kind))
+    }
+
+    /// Something in spans, as far as the conditions and ranges of the request want it.
+    pub fn spans(head: &Head, spans: &[Span], identity: &Identity, kind: &str) -> Reply {
+        let size = spans.iter().map(Span::length).sum();
         let mut headers = vec![("Last-Modified", date::write(identity.modified)), ("ETag", identity.etag.clone())];
-        let ranges = match conditions::weigh(&head.conditions, &identity) {
-            Weighed::NotModified => return Ok(Reply { code: 304, headers, body: Body::Text(vec![]) }),
-            Weighed::Failed => return Ok(Reply { code: 412, headers, body: Body::Text(vec![]) }),
+        let ranges = match conditions::weigh(&head.conditions, identity) {
+            Weighed::NotModified => return Reply { code: 304, headers, body: Body::Text(vec![]) },
+            Weighed::Failed => return Reply { code: 412, headers, body: Body::Text(vec![]) },
             Weighed::Send { ranges: true } => range::read(head.range.as_deref(), size),
             Weighed::Send { ranges: false } => Ranges::Whole,
         };
         headers.push(("Accept-Ranges", "bytes".into()));
-        let (code, kind, parts, end) = match ranges {
+        let (code, kind, body) = match ranges {
             Ranges::None => {
                 let mut refused = Reply::line(416, "the range is not in the file");
                 refused.headers.push(("Content-Range", format!("bytes */{size}")));
-                return Ok(refused);
+                return refused;
             }
-            Ranges::Whole => {
-                let whole = Piece { start: 0, len: size };
-                (200, kind.to_string(), vec![(vec![], whole)], vec![])
-            }
+            Ranges::Whole => (200, kind.to_string(), spans.to_vec()),
             Ranges::One(piece) => {
                 headers.push(("Content-Range", piece.content_range(size)));
-                (206, kind.to_string(), vec![(vec![], piece)], vec![])
+                (206, kind.to_string(), cut(spans, piece))
             }
             Ranges::Many(pieces) => {
                 let border = border();
-                let parts = pieces.into_iter().enumerate().map(|(at, piece)| {
+                let mut body = Vec::new();
+                for (at, piece) in pieces.into_iter().enumerate() {
                     let line = if at == 0 { "" } else { "\r\n" };
                     let range = piece.content_range(size);
                     let before = format!("{line}--{border}\r\nContent-Type: {kind}\r\nContent-Range: {range}\r\n\r\n");
-                    (before.into_bytes(), piece)
-                });
-                let end = format!("\r\n--{border}--\r\n").into_bytes();
-                (206, format!("multipart/byteranges; boundary={border}"), parts.collect(), end)
+                    body.push(Span::from(before.into_bytes()));
+                    body.extend(cut(spans, piece));
+                }
+                body.push(Span::from(format!("\r\n--{border}--\r\n").into_bytes()));
+                (206, format!("multipart/byteranges; boundary={border}"), body)
             }
         };
         headers.push(("Content-Type", kind));
-        Ok(Reply { code, headers, body: Body::File { file, parts, end } })
+        Reply { code, headers, body: Body::Spans(body) }
     }
 
     /// The head as it goes out. `now` in seconds since 1970.
@@ -138,6 +138,22 @@ impl Reply {
     pub fn has_body(&self, method: Method) -> bool {
         method != Method::Head && self.code != 304
     }
+}
+
+/// The part of the spans that a range names.
+fn cut(spans: &[Span], piece: Piece) -> Vec<Span> {
+    let (mut skip, mut left) = (piece.start, piece.len);
+    let mut parts = Vec::new();
+    for span in spans {
+        let length = span.length();
+        let taken = length.saturating_sub(skip).min(left);
+        if taken > 0 {
+            parts.push(span.part(skip, taken));
+        }
+        skip = skip.saturating_sub(length);
+        left -= taken;
+    }
+    parts
 }
 
 /// Strong: a content has its own inode (files are published by rename), and a write in place moves size or change time.
@@ -191,6 +207,7 @@ pub fn kind(name: &str) -> &'static str {
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::os::unix::fs::FileExt;
 
     fn head(method: Method, range: Option<&str>) -> Head {
         Head {
@@ -236,16 +253,48 @@ mod tests {
         let reply = Reply::file(&head(Method::Get, Some("bytes=0-0,8-9")), file(b"0123456789"), "x/y").unwrap();
         let kind = reply.headers.iter().find(|(name, _)| *name == "Content-Type").unwrap().1.clone();
         let border = kind.strip_prefix("multipart/byteranges; boundary=").unwrap();
-        let Body::File { parts, end, .. } = &reply.body else { panic!() };
-        let text: Vec<_> = parts.iter().map(|(before, piece)| (String::from_utf8_lossy(before), piece.len)).collect();
         assert_eq!(
-            text,
-            [
-                (format!("--{border}\r\nContent-Type: x/y\r\nContent-Range: bytes 0-0/10\r\n\r\n").into(), 1),
-                (format!("\r\n--{border}\r\nContent-Type: x/y\r\nContent-Range: bytes 8-9/10\r\n\r\n").into(), 2),
-            ]
+            whole(&reply.body),
+            format!(
+                "--{border}\r\nContent-Type: x/y\r\nContent-Range: bytes 0-0/10\r\n\r\n0\
+                 \r\n--{border}\r\nContent-Type: x/y\r\nContent-Range: bytes 8-9/10\r\n\r\n89\
+                 \r\n--{border}--\r\n"
+            )
         );
-        assert_eq!(String::from_utf8_lossy(end), format!("\r\n--{border}--\r\n"));
+    }
+
+    /// The bytes of a body.
+    fn whole(body: &Body) -> String {
+        let Body::Spans(spans) = body else { panic!() };
+        let mut bytes = Vec::new();
+        for span in spans {
+            match span {
+                Span::Memory { bytes: all, .. } => bytes.extend_from_slice(&all[span.memory()]),
+                Span::File { file, at, length } => {
+                    let mut part = vec![0; usize::try_from(*length).unwrap()];
+                    file.read_exact_at(&mut part, *at).unwrap();
+                    bytes.extend(part);
+                }
+            }
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_range_over_several_spans_is_their_bytes() {
+        let identity = Identity { etag: "\"x\"".into(), modified: 0 };
+        let second = Span::File { file: Arc::new(file(b"..3456..")), at: 2, length: 4 };
+        let spans = [Span::from(b"012".to_vec()), second, Span::from(b"789".to_vec())];
+        for start in 0..10 {
+            for end in start..10 {
+                let asked = format!("bytes={start}-{end}");
+                let reply = Reply::spans(&head(Method::Get, Some(&asked)), &spans, &identity, "x");
+                assert_eq!(reply.code, 206);
+                assert_eq!(whole(&reply.body), "0123456789"[start..=end], "{asked}");
+                assert_eq!(reply.body.length(), (end - start + 1) as u64);
+            }
+        }
+        assert_eq!(whole(&Reply::spans(&head(Method::Get, None), &spans, &identity, "x").body), "0123456789");
     }
 
     #[test]

@@ -1,0 +1,325 @@
+//! Overlays kept as recipes: the same archives under the same tags as files, shared pieces once, and none too many.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use controller::build::offer::{Offer, offer};
+use controller::build::span::Span;
+use controller::build::store::Store;
+use controller::build::{OverlayKind, Works, Workshop, forget, forget_others, fresh_offer, fresh_overlay};
+use controller::cluster::Cluster;
+use controller::site::Site;
+use model::{Conf, NodesConf};
+
+/// Larger than what stands in a recipe itself, and of bytes that do not pack.
+const LARGE: usize = 40_000;
+
+/// A site with overlays as recipes, in a folder of its own.
+struct Place {
+    dir: tempfile::TempDir,
+    works: Arc<Works>,
+}
+
+impl Place {
+    fn new() -> Place {
+        let place = Place { dir: tempfile::tempdir().unwrap(), works: Arc::default() };
+        place.put("overlays/base/rootfs/etc/name.ww", b"{{.Id}}\n");
+        place.put("overlays/base/rootfs/etc/hosts.ww", b"{{range .AllNodes}}{{.Id}} {{.Comment}} {{end}}\n");
+        place.put("overlays/base/rootfs/bin/agent", &noise(1));
+        place.nodes("");
+        place
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn put(&self, path: &str, content: &[u8]) {
+        // Times of change come in ticks of some milliseconds.
+        std::thread::sleep(Duration::from_millis(12));
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// Three nodes; what is given is said of the first.
+    fn nodes(&self, first: &str) {
+        let text =
+            format!("nodes: {{n1: {{system overlay: [base], {first}}}, n2: {{system overlay: [base]}}, n3: {{}}}}");
+        self.put("etc/warewulf/nodes.conf", text.as_bytes());
+    }
+
+    fn cluster(&self) -> Cluster {
+        let root = self.dir.path().display();
+        let conf = format!(
+            "ipaddr: 10.0.0.1\nnetmask: 255.0.0.0\noverlays: {{materialize: false}}\npaths:\n  sysconfdir: {root}/etc\n  \
+             datadir: {root}/share\n  wwoverlaydir: {root}/overlays\n  wwchrootdir: {root}/chroots\n  wwprovisiondir: {root}/provision\n"
+        );
+        let site = Site { conf_path: self.path("etc/warewulf/warewulf.conf"), conf: Conf::parse(&conf).unwrap() };
+        let nodes = NodesConf::parse(&fs::read_to_string(self.path("etc/warewulf/nodes.conf")).unwrap()).unwrap();
+        let generation = self.path("etc/warewulf/nodes.conf").metadata().unwrap().ctime_nsec().unsigned_abs();
+        Cluster::new(site, nodes, generation, Arc::clone(&self.works))
+    }
+
+    /// What a node is sent that asks now: the plain archive, the packed one, their tags and time.
+    fn sent(&self, node: &str) -> Sent {
+        let cluster = self.cluster();
+        fresh_overlay(&cluster, node, OverlayKind::System).unwrap();
+        self.offered(node)
+    }
+
+    fn offered(&self, node: &str) -> Sent {
+        let cluster = self.cluster();
+        let one = |packed| offer(&cluster.site, cluster.node(node).unwrap(), OverlayKind::System, packed).unwrap();
+        let (Offer::Known { spans, etag, modified, .. }, Offer::Known { spans: packed, etag: packed_tag, .. }) =
+            (one(false), one(true))
+        else {
+            panic!("not known")
+        };
+        let packed = bytes(&packed);
+        let mut unpacked = Vec::new();
+        flate2::bufread::GzDecoder::new(packed.as_slice()).read_to_end(&mut unpacked).unwrap();
+        assert_eq!(bytes(&spans), unpacked);
+        Sent { plain: unpacked, packed, etag, packed_tag, modified }
+    }
+
+    fn recipe(&self, node: &str) -> PathBuf {
+        self.path("provision/.overlays/recipes").join(format!("{node}.system"))
+    }
+
+    fn pieces(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("provision/.overlays/pieces")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !name.starts_with('.')).collect()
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Sent {
+    plain: Vec<u8>,
+    packed: Vec<u8>,
+    etag: String,
+    packed_tag: String,
+    modified: i64,
+}
+
+impl Sent {
+    fn text(&self, path: &str) -> String {
+        let entries = archive::newc::read(&self.plain).unwrap();
+        let entry = entries.into_iter().find(|entry| entry.path == path.as_bytes()).unwrap();
+        let archive::Kind::File(content) = entry.kind else { panic!("{path} is no file") };
+        String::from_utf8_lossy(&content).into_owned()
+    }
+}
+
+fn bytes(spans: &[Span]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for span in spans {
+        match span {
+            Span::Memory { bytes, .. } => all.extend_from_slice(&bytes[span.memory()]),
+            Span::File { file, at, length } => {
+                let mut part = vec![0; usize::try_from(*length).unwrap()];
+                file.read_exact_at(&mut part, *at).unwrap();
+                all.extend(part);
+            }
+        }
+    }
+    all
+}
+
+fn noise(seed: u32) -> Vec<u8> {
+    (0..LARGE)
+        .map(|n| ((u32::try_from(n).unwrap() + seed).wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0])
+        .collect()
+}
+
+#[test]
+fn a_recipe_and_files_are_the_same_archive_under_the_same_tags() {
+    let place = Place::new();
+    let recipe = place.sent("n1");
+    assert_eq!(recipe.text("etc/name"), "n1\n");
+    assert_ne!(recipe.etag, recipe.packed_tag);
+    assert!(!place.path("provision/overlays/n1").exists());
+
+    let shop = Workshop::of(&place.cluster()).materialized();
+    shop.build(&shop.node("n1").unwrap(), OverlayKind::System).unwrap();
+    assert_eq!(place.offered("n1"), recipe);
+    assert_eq!(place.sent("n1"), recipe);
+    assert!(!place.recipe("n1").exists(), "one form at a time");
+    let names = ["__SYSTEM__.img", "__SYSTEM__.img.gz"].map(|name| place.path("provision/overlays/n1").join(name));
+    assert_eq!(fs::read(&names[0]).unwrap(), recipe.plain);
+    assert_eq!(fs::read(&names[1]).unwrap(), recipe.packed);
+
+    let shop = Workshop::of(&place.cluster());
+    shop.build(&shop.node("n1").unwrap(), OverlayKind::System).unwrap();
+    assert_eq!(place.offered("n1"), recipe);
+    assert!(names.iter().all(|name| !name.exists()), "a recipe takes the files away");
+}
+
+#[test]
+fn files_that_became_stale_are_taken_away_by_the_recipe_that_is_fresher() {
+    let place = Place::new();
+    let shop = Workshop::of(&place.cluster()).materialized();
+    shop.build(&shop.node("n1").unwrap(), OverlayKind::System).unwrap();
+    place.nodes("comment: edited");
+    assert_eq!(place.sent("n1").text("etc/hosts"), "n1 edited n2  n3  \n");
+    assert!(!place.path("provision/overlays/n1/__SYSTEM__.img").exists());
+}
+
+#[test]
+fn what_nodes_share_lies_in_the_store_once_and_all_of_it_is_roots() {
+    let place = Place::new();
+    let (one, two) = (place.sent("n1"), place.sent("n2"));
+    assert_ne!((&one.plain, &one.etag), (&two.plain, &two.etag));
+    assert_eq!(place.pieces().len(), 1, "the agent; all else is small");
+    let memory = place.path("provision/.overlays");
+    let mut seen = 0;
+    for path in [memory.clone(), memory.join("recipes"), memory.join("pieces")] {
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o700, "{}", path.display());
+        for entry in fs::read_dir(&path).unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            if entry.metadata().unwrap().is_file() && !name.contains("lock") {
+                assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o7777, 0o600, "{name}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 5, "recipes, records, a piece: {seen}");
+}
+
+#[test]
+fn an_edit_of_one_node_leaves_the_recipes_of_the_others_alone() {
+    let place = Place::new();
+    place.put("overlays/base/rootfs/etc/hosts.ww", b"{{.Comment}}\n");
+    let other = place.sent("n2");
+    let inode = place.recipe("n2").metadata().unwrap().ino();
+    let first = place.sent("n1");
+    let builds = place.works.builds();
+    place.nodes("comment: edited");
+    assert_ne!(place.sent("n1").etag, first.etag);
+    assert_eq!(place.sent("n2"), other);
+    assert_eq!(place.recipe("n2").metadata().unwrap().ino(), inode);
+    assert_eq!(place.works.builds(), builds + 1);
+}
+
+#[test]
+fn a_restart_knows_the_recipes_and_their_tags() {
+    let mut place = Place::new();
+    let before = place.sent("n1");
+    place.works = Arc::default();
+    assert_eq!(place.sent("n1"), before);
+    assert_eq!(place.works.builds(), 0);
+}
+
+#[test]
+fn a_recipe_that_is_cut_short_or_gone_is_made_anew_and_so_is_a_piece() {
+    let place = Place::new();
+    let before = place.sent("n1");
+    let whole = fs::read(place.recipe("n1")).unwrap();
+    fs::write(place.recipe("n1"), &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(place.sent("n1"), before);
+    fs::remove_file(place.recipe("n1")).unwrap();
+    assert_eq!(place.sent("n1"), before);
+    let piece = place.path("provision/.overlays/pieces").join(&place.pieces()[0]);
+    let whole = fs::read(&piece).unwrap();
+    fs::write(&piece, &whole[..whole.len() - 9]).unwrap();
+    fs::remove_file(place.recipe("n1")).unwrap();
+    assert_eq!(place.sent("n1"), before);
+    assert_eq!(fs::read(&piece).unwrap(), whole);
+}
+
+#[test]
+fn an_archive_that_somebody_puts_beside_a_recipe_is_sent_as_it_is() {
+    let place = Place::new();
+    place.sent("n1");
+    place.put("provision/overlays/n1/__SYSTEM__.img", b"by hand");
+    let cluster = place.cluster();
+    let node = cluster.node("n1").unwrap();
+    let Offer::Foreign { mut file, name } = offer(&cluster.site, node, OverlayKind::System, false).unwrap() else {
+        panic!("not foreign")
+    };
+    let mut text = String::new();
+    file.read_to_string(&mut text).unwrap();
+    assert_eq!((text.as_str(), name.as_str()), ("by hand", "__SYSTEM__.img"));
+    assert!(matches!(offer(&cluster.site, node, OverlayKind::System, true), Ok(Offer::NotPacked)));
+}
+
+#[test]
+fn pieces_that_no_recipe_names_are_swept_and_a_transfer_under_way_is_not_disturbed() {
+    let place = Place::new();
+    let before = place.sent("n1");
+    place.sent("n2");
+    let cluster = place.cluster();
+    let Ok(Offer::Known { spans, .. }) = offer(&cluster.site, cluster.node("n1").unwrap(), OverlayKind::System, true)
+    else {
+        panic!("not known")
+    };
+    let store = Store::of(&cluster.site);
+    assert_eq!(store.sweep().unwrap(), 0, "all are named");
+    place.put("overlays/base/rootfs/bin/agent", &noise(2));
+    place.sent("n1");
+    assert_eq!((place.pieces().len(), store.sweep().unwrap()), (2, 0), "n2 still names the old one");
+    place.sent("n2");
+    let writing = store.write().unwrap();
+    assert_eq!((place.pieces().len(), store.sweep().unwrap()), (2, 0), "somebody is writing");
+    drop(writing);
+    assert_eq!((store.sweep().unwrap(), place.pieces().len()), (1, 1));
+    assert_eq!(bytes(&spans), before.packed);
+}
+
+#[test]
+fn old_pieces_do_not_gather_while_the_daemon_runs() {
+    let place = Place::new();
+    for round in 0..70 {
+        place.put("overlays/base/rootfs/bin/agent", &noise(round));
+        place.sent("n1");
+    }
+    assert!(place.pieces().len() <= 40, "{}", place.pieces().len());
+}
+
+#[test]
+fn what_is_forgotten_is_gone_in_every_form() {
+    let place = Place::new();
+    place.sent("n1");
+    forget(&place.cluster().site, "n1").unwrap();
+    assert!(!place.recipe("n1").exists());
+    let shop = Workshop::of(&place.cluster()).materialized();
+    shop.build(&shop.node("n1").unwrap(), OverlayKind::System).unwrap();
+    forget(&place.cluster().site, "n1").unwrap();
+    assert!(!place.path("provision/overlays/n1/__SYSTEM__.img").exists());
+    assert!(!place.path("provision/overlays/n1/__SYSTEM__.img.gz").exists());
+}
+
+#[test]
+fn a_piece_that_is_gone_is_made_again_by_who_asks() {
+    let place = Place::new();
+    let before = place.sent("n1");
+    let piece = place.path("provision/.overlays/pieces").join(&place.pieces()[0]);
+    fs::remove_file(&piece).unwrap();
+    let cluster = place.cluster();
+    let offered = fresh_offer(&cluster, cluster.node("n1").unwrap(), OverlayKind::System, false).unwrap();
+    let Offer::Known { spans, .. } = offered else { panic!("not known") };
+    assert_eq!(bytes(&spans), before.plain);
+}
+
+#[test]
+fn recipes_of_nodes_that_are_gone_are_forgotten_with_their_pieces() {
+    let place = Place::new();
+    place.sent("n1");
+    let site = place.cluster().site;
+    assert_eq!(forget_others(&site, |node| node.starts_with('n')).unwrap(), Vec::<PathBuf>::new());
+    assert_eq!(place.pieces().len(), 1);
+    let gone = forget_others(&site, |_| false).unwrap();
+    assert!(gone.contains(&place.recipe("n1")), "{gone:?}");
+    assert_eq!(place.pieces(), Vec::<String>::new());
+}
