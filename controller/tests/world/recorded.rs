@@ -143,7 +143,10 @@ fn file_after(world: &World, path: &str, what: &Value) -> Vec<String> {
         flate2::read::GzDecoder::new(content().as_slice()).read_to_end(&mut plain).unwrap();
         expect(plain == std::fs::read(world.path(other)).unwrap(), format!("is not {other} packed"));
     } else if let Some(entries) = what["cpio"].as_array() {
-        let got: Vec<Value> = archive::newc::read(&content()).unwrap().iter().map(line).collect();
+        // They are recorded sorted by name.
+        let mut entries_there = archive::newc::read(&content()).unwrap();
+        entries_there.sort_by(|a, b| a.path.cmp(&b.path));
+        let got: Vec<Value> = entries_there.iter().map(line).collect();
         expect(got == *entries, format!("wanted\n{}\n  got\n{}", json!(entries), json!(got)));
     } else if let Some(text) = what.as_str().or(what["text"].as_str()) {
         let got = String::from_utf8_lossy(&content()).into_owned();
