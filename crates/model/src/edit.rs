@@ -226,7 +226,9 @@ impl Patch<'_> {
         for item in items {
             let lines = self.lines.get(from.saturating_sub(1)..item.pos.line).unwrap_or_default().concat();
             from = item.pos.line + 1;
-            if let Body::Scalar { text, .. } = &item.body {
+            if let Body::Scalar { text, .. } = &item.body
+                && !item.is_null()
+            {
                 old.push((text.clone(), lines));
             }
         }

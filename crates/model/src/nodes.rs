@@ -287,3 +287,30 @@ fn put(entries: &mut Vec<(String, Doc)>, key: &str, doc: Option<Doc>) {
     }
     entries.push((section.to_owned(), Doc::Map(vec![(key.to_owned(), doc)])));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(text: &str) -> Node {
+        NodesConf::parse(&format!("nodes:\n  n1:\n{text}")).unwrap().nodes["n1"].clone()
+    }
+
+    #[test]
+    fn an_item_without_a_value_is_none() {
+        assert_eq!(node("    profiles:\n      - a\n      - ~\n      -\n      - b\n").profile.profiles, ["a", "b"]);
+        assert_eq!(node("    profiles: ['', null]\n").profile.profiles, [""]);
+    }
+
+    #[test]
+    fn a_truth_may_be_quoted_where_the_word_is_an_old_one() {
+        let wipe = |word: &str| {
+            let text = format!("nodes:\n  n1:\n    disks:\n      /dev/sda:\n        wipe_table: {word}\n");
+            NodesConf::parse(&text).ok().map(|conf| conf.nodes["n1"].profile.disks["/dev/sda"].wipe_table)
+        };
+        assert_eq!(wipe("\"yes\""), Some(Some(true)));
+        assert_eq!(wipe("'OFF'"), Some(Some(false)));
+        assert_eq!(wipe("\"true\""), None);
+        assert_eq!(wipe("1"), None);
+    }
+}

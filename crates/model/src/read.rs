@@ -136,7 +136,8 @@ impl<'a> Section<'a> {
     /// When something else stands there.
     pub fn list(&mut self, key: &str) -> Result<Vec<String>, ConfError> {
         let path = self.path(key);
-        self.items(key)?.iter().map(|item| text(item, &path)).collect()
+        // An item without a value is none, as yaml.v3 has it.
+        self.items(key)?.iter().filter(|item| !item.is_null()).map(|item| text(item, &path)).collect()
     }
 
     /// The items of a list of anything.
@@ -185,7 +186,10 @@ impl<'a> Section<'a> {
         let path = self.path(key);
         let Some(tree) = self.value(key) else { return Ok(None) };
         let truth = match &tree.body {
-            Body::Scalar { text, plain: true } => truth_of_plain(text),
+            // In quotes, the words of YAML 1.1 count and those of 1.2 do not.
+            Body::Scalar { text, plain } => {
+                truth_of_plain(text).filter(|_| *plain || !matches!(text.to_lowercase().as_str(), "true" | "false"))
+            }
             _ => None,
         };
         truth.map(Some).ok_or_else(|| wrong(tree, &path, "true or false, without quotes"))

@@ -37,6 +37,9 @@ fn number(text: &str) -> Option<Any> {
     if !text.starts_with(|letter: char| letter.is_ascii_digit() || matches!(letter, '-' | '+' | '.')) {
         return None;
     }
+    if text.starts_with('.') {
+        return float(text);
+    }
     let digits: String = text.chars().filter(|letter| *letter != '_').collect();
     integer(&digits).or_else(|| float(&digits))
 }
@@ -65,8 +68,7 @@ fn integer(text: &str) -> Option<Any> {
     match (negative, i64::try_from(value)) {
         (false, Ok(value)) => Some(Any::Int(value)),
         (false, Err(_)) => Some(Any::Uint(value)),
-        (true, Ok(value)) => Some(Any::Int(-value)),
-        (true, Err(_)) => None,
+        (true, _) => 0i64.checked_sub_unsigned(value).map(Any::Int),
     }
 }
 
@@ -89,7 +91,8 @@ fn float(text: &str) -> Option<Any> {
     if !sound_mantissa || !sound_exponent {
         return None;
     }
-    text.parse().ok().map(Any::Float)
+    // What is too large for a float stays text.
+    text.parse().ok().filter(|value: &f64| value.is_finite()).map(Any::Float)
 }
 
 #[cfg(test)]
@@ -98,7 +101,11 @@ mod tests {
 
     #[test]
     fn plain_scalars_mean_what_yaml_v3_takes_them_for() {
-        let table: [(&str, Any); 22] = [
+        let table: [(&str, Any); 26] = [
+            ("-9223372036854775808", Any::Int(i64::MIN)),
+            ("-9223372036854775809", Any::Float(-9_223_372_036_854_775_809.0)),
+            ("1e400", Any::Text("1e400".into())),
+            (".5_0", Any::Text(".5_0".into())),
             ("", Any::Null),
             ("~", Any::Null),
             ("null", Any::Null),

@@ -123,12 +123,16 @@ impl Tree {
 pub fn parse(text: &str) -> Result<Tree, ConfError> {
     let options = granit_parser::options! { emit_comments: false };
     let parser = Parser::new_from_str_with_options(text.trim_start_matches('\u{feff}'), options);
-    let mut reader = Reader { parser, anchors: HashMap::new(), grown: 0, depth: 0 };
+    let open_end = text.lines().last().filter(|last| !text.ends_with(['\n', '\r']) && !last.trim().is_empty());
+    let open_line = open_end.map(|_| text.lines().count());
+    let mut reader = Reader { parser, open_line, anchors: HashMap::new(), grown: 0, depth: 0 };
     reader.document()
 }
 
 struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
+    /// The last line, when no line end follows it.
+    open_line: Option<usize>,
     anchors: HashMap<usize, Tree>,
     grown: usize,
     depth: usize,
@@ -164,7 +168,13 @@ impl<'a> Reader<'a> {
         let (anchor, mut tree) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = is_plain(style, tag.as_deref());
-                let body = Body::Scalar { text: text.into_owned(), plain };
+                let mut text = text.into_owned();
+                // A block that ends with the file ends as the file does.
+                let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                if is_block && self.open_line.is_some_and(|last| ends_in(&span.end, last)) {
+                    text.truncate(text.strip_suffix('\n').unwrap_or(&text).len());
+                }
+                let body = Body::Scalar { text, plain };
                 (anchor, Tree { pos, end: end_of_scalar(&span), block: false, anchored: false, body })
             }
             Event::SequenceStart(style, anchor, _) => {
@@ -281,6 +291,11 @@ fn null(pos: Pos) -> Tree {
     Tree { pos, end: pos, block: false, anchored: false, body }
 }
 
+/// Whether something with this end has letters in that line.
+fn ends_in(end: &Marker, line: usize) -> bool {
+    end.line() > line || (end.line() == line && end.col() > 0)
+}
+
 /// A block scalar's span ends where the next line begins.
 fn end_of_scalar(span: &Span) -> Pos {
     let (start, end) = (pos(&span.start), pos(&span.end));
@@ -318,6 +333,15 @@ mod tests {
         let tree = parse("x: &x {a: 1, b: 2}\ny: &y {b: 3, c: 4}\nz: {<<: [*x, *y], a: 9}\n").unwrap();
         let says = |key: &str| tree.entry("z").unwrap().value.entry(key).map(|entry| entry.value.any());
         assert_eq!((says("a"), says("b"), says("c")), (Some(Any::Int(9)), Some(Any::Int(2)), Some(Any::Int(4))));
+    }
+
+    #[test]
+    fn a_block_that_ends_with_the_file_ends_as_the_file_does() {
+        let says = |text: &str| parse(text).unwrap().entry("a").unwrap().value.any();
+        assert_eq!(says("a: |\n  x"), Any::Text("x".into()));
+        assert_eq!(says("a: |+\n  x\n\n  y"), Any::Text("x\n\ny".into()));
+        assert_eq!(says("a: |\n  x\n# remark"), Any::Text("x\n".into()));
+        assert_eq!(says("a: |\n  x\n"), Any::Text("x\n".into()));
     }
 
     #[test]

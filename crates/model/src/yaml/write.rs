@@ -61,7 +61,7 @@ pub fn yaml(doc: &Doc, width: usize, level: usize) -> String {
         Doc::Map(entries) if !entries.is_empty() => map(&mut out, entries, width, level * width),
         Doc::List(items) if !items.is_empty() => list(&mut out, items, width, level * width),
         other => {
-            out.push_str(&inline(other, width));
+            out.push_str(&inline(other, width, Some(width)));
             out.push('\n');
         }
     }
@@ -92,7 +92,7 @@ fn after_key(out: &mut String, value: &Doc, width: usize, indent: usize) {
         }
         other => {
             out.push(' ');
-            out.push_str(&inline(other, indent + width));
+            out.push_str(&inline(other, indent + width, Some(width)));
             out.push('\n');
         }
     }
@@ -108,17 +108,18 @@ fn list(out: &mut String, items: &[Doc], width: usize, indent: usize) {
             Doc::Map(entries) if !entries.is_empty() => map(out, entries, width, indent + 2),
             Doc::List(items) if !items.is_empty() => list(out, items, width, indent + 2),
             other => {
-                out.push_str(&inline(other, indent + 2));
+                out.push_str(&inline(other, indent + 2, Some(2).filter(|_| width == 2)));
                 out.push('\n');
             }
         }
     }
 }
 
-/// A value that stands behind its key or dash; the lines of a long text are indented by `indent`.
-fn inline(doc: &Doc, indent: usize) -> String {
+/// A value that stands behind its key or dash; the lines of a long text are indented by `indent`, which is `step` more
+/// than what it belongs to (`None`: not by what stock says of itself).
+fn inline(doc: &Doc, indent: usize, step: Option<usize>) -> String {
     match doc {
-        Doc::Text(value) => text(value, indent),
+        Doc::Text(value) => stepped(value, indent, step),
         Doc::Word(word) => word.clone(),
         Doc::Float(value) => float(*value),
         Doc::List(_) => "[]".into(),
@@ -132,17 +133,28 @@ fn blanks(out: &mut String, count: usize) {
 
 /// A key: as text, but never over several lines.
 fn key(key: &str) -> String {
-    if key.contains('\n') { double_quoted(key) } else { text(key, 0) }
+    if key.contains('\n') || key == "<<" { double_quoted(key) } else { text(key, 0) }
 }
 
-/// The letters for a text: plain, quoted, or `|` with its lines indented by `indent`.
+/// The letters for a text: plain, quoted, or `|` with its lines indented by `indent`, two more than its key.
 pub fn text(value: &str, indent: usize) -> String {
+    stepped(value, indent, Some(2))
+}
+
+fn stepped(value: &str, indent: usize, step: Option<usize>) -> String {
     let looks = Looks::of(value);
     if value.contains('\n') {
-        if looks.no_block {
-            return double_quoted(value);
-        }
-        return literal(value, indent);
+        // Where the first line's own blanks would count as indent, the indent is said. Stock loses an empty
+        // first line, and cannot read one that begins with a tab.
+        let hint = match value.chars().next() {
+            Some(' ') => step.map(|step| step.to_string()),
+            Some('\n' | '\t') => None,
+            _ => Some(String::new()),
+        };
+        return match hint.filter(|_| !looks.no_block) {
+            Some(hint) => literal(value, indent, &hint),
+            None => double_quoted(value),
+        };
     }
     if reads_as_other(value) {
         return double_quoted(value);
@@ -159,8 +171,7 @@ pub fn needs_quotes(value: &str) -> bool {
 }
 
 fn reads_as_other(value: &str) -> bool {
-    value == "<<"
-        || !matches!(any_of_plain(value), Any::Text(_))
+    !matches!(any_of_plain(value), Any::Text(_))
         || super::truth_of_plain(value).is_some()
         || is_base_60(value)
         || is_date(value)
@@ -231,7 +242,7 @@ impl Looks {
         if value.starts_with([' ', '\n']) || value.ends_with([' ', '\n']) {
             looks.no_plain = true;
         }
-        if value.ends_with(' ') || value.contains(" \n") || value.starts_with([' ', '\n']) {
+        if value.ends_with(' ') || value.contains(" \n") {
             looks.no_block = true;
         }
         looks
@@ -259,14 +270,15 @@ fn printable(letter: char) -> bool {
         && !matches!(letter, '\u{feff}' | '\u{2028}' | '\u{2029}')
 }
 
-fn literal(value: &str, indent: usize) -> String {
+fn literal(value: &str, indent: usize, hint: &str) -> String {
     let body = value.trim_end_matches('\n');
     let ends = value.len() - body.len();
-    let mut out = String::from(match ends {
-        0 => "|-",
-        1 => "|",
-        _ => "|+",
-    });
+    let keep = match ends {
+        0 => "-",
+        1 => "",
+        _ => "+",
+    };
+    let mut out = format!("|{hint}{keep}");
     for line in value.strip_suffix('\n').unwrap_or(value).split('\n') {
         out.push('\n');
         if !line.is_empty() {
@@ -431,7 +443,10 @@ mod tests {
             ("fd00::1", "fd00::1"),
             ("tab\there", "\"tab\\there\""),
             ("über", "über"),
-            ("<<", "\"<<\""),
+            ("<<", "<<"),
+            ("\nx", "\"\\nx\""),
+            ("\tx\ny", "\"\\tx\\ny\""),
+            (" x\ny", "|2-\n x\ny"),
             ("\u{1f600}", "\"\\U0001F600\""),
         ];
         for (value, letters) in table {
