@@ -1,11 +1,13 @@
 //! The command line: what can be said, and which noun answers. One file a noun.
 
 mod change;
+mod completion;
 mod fields;
 mod files;
 mod genconfig;
 pub mod image;
 mod initrd;
+mod manual;
 pub mod node;
 mod node_list;
 pub mod overlay;
@@ -16,6 +18,7 @@ pub mod server;
 mod ssh;
 pub mod table;
 mod upgrade;
+mod words;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -23,7 +26,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::site::Site;
 
@@ -41,7 +44,7 @@ struct Line {
 }
 
 /// What may stand anywhere on the line.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Global {
     /// Say more about what is done, and why
     #[arg(long, short = 'd', global = true)]
@@ -82,9 +85,15 @@ enum Command {
     Ssh(ssh::Arguments),
     /// Drop what nobody needs: fetched images, built overlays of nodes that are gone
     Clean,
-    /// The configuration as it is in effect
+    /// The configuration as it is in effect, and the manual
     #[command(hide = true, alias = "cnf")]
     Genconfig(genconfig::Verbs),
+    /// The script by which a shell completes what is typed
+    #[command(hide = true)]
+    Completion(completion::Arguments),
+    /// What a shell asks
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::Words),
     /// Bring files of older releases into the present form
     Upgrade(upgrade::Verbs),
     /// Say which release this is
@@ -98,7 +107,10 @@ enum Command {
 
 /// The whole program: arguments to exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut tree = Line::command();
+    tree.build();
+    let mut arguments = words::plain(&tree, &arguments);
     let mut parsed = Line::try_parse_from(&arguments);
     if parsed.as_ref().is_err_and(|error| error.kind() == ErrorKind::MissingSubcommand) {
         // A noun without a verb is answered with what can be said about it.
@@ -147,6 +159,9 @@ fn run(line: Line) -> anyhow::Result<()> {
         Command::Upgrade(verbs) if upgrade::is_about_configuration(verbs) => Site::unread(&line.global)?,
         // A file is looked into anywhere, also where no site is.
         Command::Initrd(_) => Site::unread(&line.global)?,
+        Command::Completion(arguments) => return completion::script(arguments),
+        Command::Complete(words) => return completion::complete(&mut Line::command(), &line.global, words),
+        Command::Genconfig(verbs) if genconfig::is_about_the_program(verbs) => Site::unread(&line.global)?,
         _ => Site::load(&line.global)?,
     };
     if line.global.verbose || line.global.debug || line.global.loglevel < 20 {
@@ -166,9 +181,9 @@ fn run(line: Line) -> anyhow::Result<()> {
         Command::Server(arguments) => server::run(site, arguments),
         Command::Ssh(arguments) => ssh::run(&site, &arguments),
         Command::Clean => clean(&site),
-        Command::Genconfig(verbs) => genconfig::run(&site, verbs),
+        Command::Genconfig(verbs) => genconfig::run(&site, verbs, Line::command()),
         Command::Upgrade(verbs) => upgrade::run(&site, verbs),
-        Command::Version { .. } => Ok(()),
+        Command::Completion(_) | Command::Complete(_) | Command::Version { .. } => Ok(()),
     }
 }
 

@@ -35,10 +35,10 @@ enum Verb {
     /// Upgrade nodes.conf
     Nodes {
         /// Give the profile default what a new installation has
-        #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = super::words::truth_value)]
         add_defaults: bool,
         /// Exchange the overlays of old by those that they were split into
-        #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = super::words::truth_value)]
         replace_overlays: bool,
         /// The old file; none: the one in use
         #[arg(long, short, value_name = "FILE")]

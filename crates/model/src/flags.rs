@@ -21,12 +21,16 @@ pub enum Verb {
 /// A flag whose value cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadFlag {
+    /// Its long name; empty when it is about all of them.
     pub flag: String,
     pub message: String,
 }
 
 impl std::fmt::Display for BadFlag {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.flag.is_empty() {
+            return out.write_str(&self.message);
+        }
         write!(out, "--{}: {}", self.flag, self.message)
     }
 }
@@ -317,7 +321,7 @@ pub fn unset(given: &Given) -> Result<Change, BadFlag> {
         None => {}
     }
     if edits.is_empty() {
-        return bad("help", "name at least one field to unset");
+        return bad("", "name at least one field to unset, as --image or --netname eth0 --ipaddr");
     }
     Ok(Change { edits })
 }

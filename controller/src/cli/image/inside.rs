@@ -20,7 +20,7 @@ pub struct Arguments {
     #[arg(long, short, value_name = "BIND")]
     bind: Vec<String>,
     /// Build the image afterwards when it changed
-    #[arg(long, action = ArgAction::Set, default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, action = ArgAction::Set, default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = super::super::words::truth_value)]
     build: bool,
 }
 

@@ -55,7 +55,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
         if arguments.long {
             rows.extend(entries.iter().map(|(layer, entry)| long(layer, entry, place(layer))));
         } else if arguments.all && !entries.is_empty() {
-            rows.extend(entries.iter().map(|(layer, entry)| vec![found.name.clone(), name(entry), place(layer)]));
+            rows.extend(entries.iter().map(|(layer, entry)| vec![found.name.clone(), shown(entry), place(layer)]));
         } else {
             rows.push(vec![found.name.clone(), entries.len().to_string(), place(found)]);
         }
@@ -69,7 +69,8 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn name(entry: &Entry) -> String {
+/// An entry's path as `overlay list -a` shows it: a folder ends in a slash.
+pub fn shown(entry: &Entry) -> String {
     let path = String::from_utf8_lossy(&entry.path);
     if matches!(entry.kind, Kind::Directory) { format!("{path}/") } else { path.into_owned() }
 }
@@ -82,7 +83,7 @@ fn long(found: &Found, entry: &Entry, place: String) -> Vec<String> {
     {
         (mode, uid, gid) = (data.mode(), data.uid(), data.gid());
     }
-    vec![letters(mode), uid.to_string(), gid.to_string(), found.name.clone(), name(entry), place]
+    vec![letters(mode), uid.to_string(), gid.to_string(), found.name.clone(), shown(entry), place]
 }
 
 /// `-rwxr-xr-x`; folders begin with `-` too, as in stock.

@@ -13,6 +13,8 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
+pub use list::shown;
+
 use crate::site::Site;
 
 #[derive(Debug, Args)]
