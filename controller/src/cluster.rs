@@ -94,7 +94,7 @@ impl Shared {
             claiming: tokio::sync::Mutex::new(()),
             builds: Arc::new(Semaphore::new(builds_at_once())),
             swapped: watch::Sender::new(0),
-            status: Book::default(),
+            status: crate::status::keep::remembered(&site),
         }));
         shared.read_nodes(site, seen);
         shared

@@ -569,3 +569,19 @@ fn a_wrong_asset_key_or_no_address_claims_nothing() {
     world.fetch("/ipxe/02:00:00:00:0d:41?assetkey=K");
     assert!(!unchanged(&world));
 }
+
+#[test]
+fn a_restart_of_the_controller_forgets_no_node() {
+    let mut world = running();
+    assert_eq!(world.fetch(IMAGE).code, 200);
+    world.status_becomes("c001", "image", "oak.img");
+    let before = world.status();
+    world.stop();
+    world.start();
+    assert_eq!(world.status(), before);
+    // The file is whole JSON, readable by a person, and holds nothing of nodes that were never there.
+    let kept: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(world.path("var/provision/.status")).unwrap()).unwrap();
+    assert_eq!(kept["nodes"].as_array().unwrap().len(), 1);
+    assert_eq!(kept["nodes"][0]["sent"], "oak.img");
+}

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use crate::cluster::{self, Shared};
 use crate::serve::{self, Shutdown};
 use crate::site::Site;
+use crate::status::keep;
 
 #[derive(Debug, Args)]
 pub struct Arguments {}
@@ -38,6 +39,7 @@ async fn daemon(site: Site) -> anyhow::Result<()> {
     let mut servers = JoinSet::new();
     servers.spawn(serve::http::run(http_listener(port)?, shared.clone(), shutdown.clone()));
     servers.spawn(cluster::watch(shared.clone(), shutdown.clone()));
+    servers.spawn(keep::run(shared.clone(), shutdown.clone()));
     servers.spawn(serve::dhcp::run(serve::dhcp::bind(conf)?, shared.clone(), shutdown.clone()));
     servers.spawn(serve::tftp::run(serve::tftp::bind(conf)?, shared.clone(), shutdown.clone()));
     servers.spawn(serve::ra::run(serve::ra::bind(conf)?, shared.clone(), shutdown.clone()));
@@ -61,7 +63,8 @@ async fn daemon(site: Site) -> anyhow::Result<()> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     trigger.pull();
     drain(servers, &shutdown).await;
-    Ok(())
+    // After the last answer has left.
+    tokio::task::spawn_blocking(move || keep::write(&shared)).await?.context("the status is forgotten")
 }
 
 async fn reload(shared: &Shared) {

@@ -1,16 +1,20 @@
-//! What each node was last given, and when it was last seen. Kept in memory, read as a whole.
+//! What each node was last given, and when it was last seen. Kept in memory, read as a whole; [`keep`] carries it over a
+//! restart.
 //!
 //! The book says what happened, not what was asked: a transfer is written down when its last byte has left, and one that
 //! broke leaves only that the node was there. It decides nothing.
 
+pub mod keep;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One node's line. Field names are those of the `/status` document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Line {
     #[serde(rename = "node name")]
     pub node: String,
@@ -46,9 +50,34 @@ pub struct Document {
 #[derive(Debug, Default)]
 pub struct Book {
     lines: Mutex<BTreeMap<String, Line>>,
+    /// Something was written down that is not on disk.
+    changed: AtomicBool,
 }
 
 impl Book {
+    /// A book with these lines.
+    pub fn of(lines: impl IntoIterator<Item = Line>) -> Book {
+        let lines = lines.into_iter().map(|line| (line.node.clone(), line)).collect();
+        Book { lines: Mutex::new(lines), changed: AtomicBool::new(false) }
+    }
+
+    /// Lets `write` carry the lines elsewhere if they changed since it last could.
+    ///
+    /// # Errors
+    /// Those of `write`; the lines then count as unwritten still.
+    pub fn unwritten<E>(&self, write: impl FnOnce(&BTreeMap<String, Line>) -> Result<(), E>) -> Result<(), E> {
+        if !self.changed.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
+        // On a copy: whoever serves a node does not wait for the disk.
+        let lines = self.lock().clone();
+        let written = write(&lines);
+        if written.is_err() {
+            self.changed.store(true, Ordering::SeqCst);
+        }
+        written
+    }
+
     /// Makes the book fit a new set of nodes: who is gone is struck out, who is new begins empty, and the line of the
     /// unknown addresses goes.
     pub fn reloaded<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
@@ -71,6 +100,7 @@ impl Book {
             line.stage = stage.to_string();
             line.sent = sent;
         }
+        self.changed.store(true, Ordering::SeqCst);
     }
 
     /// All that is known, as it is now.
