@@ -44,9 +44,10 @@ impl Site {
     /// # Errors
     /// As [`Site::load`].
     pub fn read(conf_path: PathBuf) -> anyhow::Result<Site> {
-        let text = std::fs::read_to_string(&conf_path).with_context(|| {
+        let bytes = std::fs::read(&conf_path).with_context(|| {
             format!("read {} (name another one with --warewulfconf or WAREWULFCONF)", conf_path.display())
         })?;
+        let text = model::text_of(bytes).with_context(|| conf_path.display().to_string())?;
         Site::from_text(conf_path, &text)
     }
 

@@ -342,3 +342,44 @@ fn a_noun_without_a_verb_shows_its_help() {
         );
     }
 }
+
+#[test]
+fn a_list_says_what_is_odd_about_the_file_and_shows_it_all_the_same() {
+    let world = World::with_nodes("node:\n  x: {}\nnodes:\n  n1:\n    network devices: {d: {onboot: maybe}}\n");
+    for words in [&["node", "list"][..], &["profile", "list"]] {
+        let ran = ok(&world, words);
+        let file = format!("@ROOT@/{NODES}");
+        let odd = format!(
+            "WARN   : {file}: line 1, column 1: node: nobody knows this key; it is kept, and has no effect\n\
+             WARN   : {file}: line 5, column 35: nodes.n1.network devices.d.onboot: \"maybe\" is neither true nor false and \
+             counts as false; write one of them\n"
+        );
+        assert_eq!(ran.stderr, odd, "{words:?}");
+    }
+    assert!(ok(&world, &["node", "list"]).stdout.contains("\nn1         --        d\n"));
+}
+
+#[test]
+fn an_import_says_which_keys_it_leaves_out() {
+    let world = World::with_nodes(NONE);
+    world.put("in.yaml", &json!("nodes:\n  n1:\n    init: /i\n"));
+    let file = world.path("in.yaml").display().to_string();
+    let ran = ok(&world, &["node", "import", "-y", &file]);
+    let said = "WARN   : @ROOT@/in.yaml: line 2, column 3: nodes.n1: nobody knows this key; it is left out\n\
+                WARN   : @ROOT@/in.yaml: nodes is taken for the name of a node: entries stand here without a key above \
+                them\n";
+    assert_eq!(ran.stderr, said);
+    assert!(nodes(&world).nodes.contains_key("nodes"));
+}
+
+#[test]
+fn files_that_are_no_utf_8_are_refused_with_their_place() {
+    let world = World::with_nodes(NONE);
+    std::fs::write(world.path(NODES), b"nodes:\n  n1: {comment: \xff}\n").unwrap();
+    let ran = world.run(&["node", "list"]);
+    assert_eq!(ran.exit, 255);
+    assert!(ran.stderr.contains("nodes.conf: line 2, column 17: this is no text in UTF-8"), "{}", ran.stderr);
+    std::fs::write(world.path("etc/warewulf/warewulf.conf"), b"fqdn: \xff\n").unwrap();
+    let ran = world.run(&["node", "list"]);
+    assert!(ran.stderr.contains("warewulf.conf: line 1, column 7: this is no text in UTF-8"), "{}", ran.stderr);
+}

@@ -281,11 +281,16 @@ fn forget_profile(conf: &mut NodesConf, name: &str) {
 /// Says what a person should know after a write: doubles, names of things that are not there.
 pub fn told(site: &Site, kind: Kind, (before, after): (&NodesConf, &NodesConf), names: &[String], written: Written) {
     lost(written);
-    for warning in after.unknown() {
-        say::warn(format_args!("{}: {warning}", site.conf.paths.nodes_conf().display()));
-    }
+    odd(site, after);
     for warning in lint::warnings(site, before, after, kind == Kind::Profile, names) {
         say::warn(warning);
+    }
+}
+
+/// Says what is odd about nodes.conf, and taken all the same.
+pub fn odd(site: &Site, conf: &NodesConf) {
+    for warning in conf.oddities() {
+        say::warn(format_args!("{}: {warning}", site.conf.paths.nodes_conf().display()));
     }
 }
 

@@ -27,9 +27,7 @@ pub fn export(site: &Site, words: &[String]) -> anyhow::Result<()> {
 pub fn import(site: &Site, file: &Path, yes: bool) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
     let new = NodesConf::parse_entries(&text, false).with_context(|| file.display().to_string())?;
-    for warning in new.unknown() {
-        say::warn(format_args!("{}: {warning}", file.display()));
-    }
+    left_out(&new, &format!("{}: ", file.display()));
     let names: Vec<String> = new.nodes.keys().cloned().collect();
     if names.is_empty() {
         say::warn(format_args!("{} names no nodes", file.display()));
@@ -50,6 +48,19 @@ pub fn import(site: &Site, file: &Path, yes: bool) -> anyhow::Result<()> {
     told(site, Kind::Node, (&before, &after), &names, written);
     say::reload(site);
     Ok(())
+}
+
+/// Says which keys of the text go no further than this.
+fn left_out(new: &NodesConf, file: &str) {
+    for key in new.unknown() {
+        let (line, column, field) = (key.line, key.column, &key.field);
+        say::warn(format_args!("{file}line {line}, column {column}: {field}: nobody knows this key; it is left out"));
+    }
+    for above in ["nodes", "nodeprofiles"].iter().filter(|above| new.nodes.contains_key(**above)) {
+        say::warn(format_args!(
+            "{file}{above} is taken for the name of a node: entries stand here without a key above them"
+        ));
+    }
 }
 
 /// Lets an editor change entries; those that it takes out are deleted, those that it adds are added.
@@ -78,9 +89,7 @@ pub fn edit(site: &Site, kind: Kind, words: &[String], header: bool) -> anyhow::
     if text_of(&new, kind) == before {
         return Ok(());
     }
-    for warning in new.unknown() {
-        say::warn(warning);
-    }
+    left_out(&new, "");
     let names = |conf: &NodesConf| -> Vec<String> {
         match kind {
             Kind::Node => conf.nodes.keys().cloned().collect(),

@@ -110,6 +110,7 @@ pub fn run(site: &Site, verbs: Verbs) -> anyhow::Result<()> {
 
 fn list(site: &Site, words: &[String], all: bool, as_json: bool, as_yaml: bool) -> anyhow::Result<()> {
     let conf = nodes::load(site)?;
+    change::odd(site, &conf);
     // Commas count in the first word, and then nothing else does, as in stock.
     let wanted: Vec<&str> = match words.first() {
         Some(first) if first.contains(',') => first.split(',').collect(),

@@ -104,7 +104,7 @@ pub fn plain(root: &Command, line: &[OsString]) -> Vec<OsString> {
         if place.waiting.is_some() || place.literal {
             out.push(word.clone());
         } else {
-            out.extend(without_value(&place, text).map_or_else(|| Some(word.clone()), |word| word));
+            out.extend(without_value(&place, text).unwrap_or_else(|| Some(word.clone())));
         }
         place.step(text);
     }

@@ -22,7 +22,8 @@ pub fn load(site: &Site) -> anyhow::Result<NodesConf> {
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
+    let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    model::text_of(bytes).with_context(|| path.display().to_string())
 }
 
 fn parse(path: &Path, text: &str) -> anyhow::Result<NodesConf> {

@@ -30,7 +30,7 @@ pub struct Conf {
     pub paths: Paths,
     /// `wwclient: port`, the agent's source port.
     pub wwclient_port: Option<u16>,
-    /// Keys that nobody knows.
+    /// Keys that nobody knows, and values that are probably not meant.
     pub unknown: Vec<Warning>,
 }
 

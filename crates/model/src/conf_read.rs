@@ -33,7 +33,7 @@ impl Conf {
         conf.wwclient_port = section(&mut top, "wwclient", |section| section.number("port"))?;
         // The version of the file's form in older releases.
         top.ignore("WW_INTERNAL");
-        top.finish(&mut conf.unknown);
+        conf.unknown = top.finish().all();
         Ok(conf)
     }
 }
@@ -58,6 +58,9 @@ fn addresses(top: &mut Section<'_>, conf: &mut Conf) -> Result<(), ConfError> {
     let (ipaddr, prefix) = with_prefix::<Ipv4Addr>(top, "ipaddr", 32, "an IPv4 address like 10.0.0.1 or 10.0.0.1/22")?;
     conf.ipaddr = ipaddr;
     conf.netmask = top.ip("netmask")?;
+    if conf.netmask.is_some_and(|mask| mask.to_bits().leading_ones() != mask.to_bits().count_ones()) {
+        top.doubt("netmask", "its ones do not stand in a row, so this is no netmask; write one like 255.255.255.0");
+    }
     conf.network = top.ip("network")?;
     if let Some(prefix) = prefix {
         conf.netmask = conf.netmask.or(Some(mask(prefix)));
@@ -144,6 +147,14 @@ fn dhcp(section: &mut Section<'_>) -> Result<Dhcp, ConfError> {
     let or = Dhcp::default();
     let modes = [("internal", DhcpMode::Internal), ("proxy", DhcpMode::Proxy), ("external", DhcpMode::External)];
     let mode = choice(section, "mode", &modes)?.unwrap_or(or.mode);
+    match (section.ip::<Ipv4Addr>("range start")?, section.ip::<Ipv4Addr>("range end")?) {
+        (Some(start), Some(end)) if start > end => {
+            section.doubt("range start", format!("the range begins behind its end, {end}: it is empty; turn it round"));
+        }
+        (Some(_), None) => section.doubt("range start", "the range has no end; add `range end`"),
+        (None, Some(_)) => section.doubt("range end", "the range has no beginning; add `range start`"),
+        _ => {}
+    }
     Ok(Dhcp {
         enabled: section.truth("enabled")?.unwrap_or(or.enabled),
         mode,
@@ -335,7 +346,7 @@ mod tests {
             ),
             (
                 "warewulf: {port: 99999}",
-                "line 1, column 18: warewulf.port: found \"99999\", but this must be a whole number in range, without quotes; correct it",
+                "line 1, column 18: warewulf.port: found \"99999\", but this must be a whole number from 0 to 65535, without quotes; correct it",
             ),
             (
                 "warewulf: {secure: maybe}",
@@ -350,6 +361,34 @@ mod tests {
         for (text, message) in table {
             assert_eq!(Conf::parse(text).unwrap_err().to_string(), message);
         }
+    }
+
+    #[test]
+    fn what_can_be_taken_and_is_not_meant_is_a_warning_with_its_place() {
+        let table = [
+            (
+                "netmask: 255.0.255.0\n",
+                "line 1, column 10: netmask: its ones do not stand in a row, so this is no netmask; write one like 255.255.255.0",
+            ),
+            (
+                "dhcp: {range start: 10.0.0.9, range end: 10.0.0.1}",
+                "line 1, column 21: dhcp.range start: the range begins behind its end, 10.0.0.1: it is empty; turn it round",
+            ),
+            (
+                "dhcp: {range start: 10.0.0.9}",
+                "line 1, column 21: dhcp.range start: the range has no end; add `range end`",
+            ),
+            (
+                "dhcp: {range end: 10.0.0.9}",
+                "line 1, column 19: dhcp.range end: the range has no beginning; add `range start`",
+            ),
+        ];
+        for (text, message) in table {
+            let warnings: Vec<String> = Conf::parse(text).unwrap().unknown.iter().map(ToString::to_string).collect();
+            assert_eq!(warnings, [message]);
+        }
+        let sound = "ipaddr: 10.0.0.1/22\nnetmask: 0.0.0.0\ndhcp: {range start: 10.0.0.9, range end: 10.0.0.9}";
+        assert_eq!(Conf::parse(sound).unwrap().unknown, []);
     }
 
     #[test]

@@ -284,8 +284,7 @@ pub fn upgraded(text: &str) -> Result<(Doc, Vec<String>), ConfError> {
     old_exports(&tree, &mut entries)?;
     old_datastore(&tree, &mut entries)?;
     top.ignore("WW_INTERNAL");
-    let mut unknown = Vec::new();
-    top.finish(&mut unknown);
+    let mut unknown = top.finish().unknown;
     let moved = ["warewulf.datastore", "nfs.exports"];
     unknown.retain(|warning| !moved.contains(&warning.field.as_str()));
     Ok((Doc::Map(entries), unknown.iter().map(|note| format!("{}: dropped", note.field)).collect()))

@@ -24,3 +24,4 @@ pub use conf::Conf;
 pub use error::{ConfError, Warning};
 pub use node::{NetDev, Node, Profile};
 pub use nodes::NodesConf;
+pub use read::text_of;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crate::error::{ConfError, Warning};
 use crate::fields::{self, DISK, FILESYSTEM, Field, Lens, NETWORK, PARTITION, Part};
 use crate::node::{Any, Disk, FileSystem, NetDev, Node, Partition, Profile};
-use crate::read::Section;
+use crate::read::{Section, Told};
 use crate::yaml::{self, Doc, Entry, Tree};
 
 /// The file as it stands: nothing merged.
@@ -17,6 +17,7 @@ pub struct NodesConf {
     pub profiles: BTreeMap<String, Profile>,
     pub nodes: BTreeMap<String, Node>,
     unknown: Vec<Warning>,
+    doubts: Vec<Warning>,
 }
 
 impl NodesConf {
@@ -33,19 +34,19 @@ impl NodesConf {
     /// # Errors
     /// As [`NodesConf::parse`].
     pub fn from_tree(tree: &Tree) -> Result<NodesConf, ConfError> {
-        let mut unknown = Vec::new();
         let mut top = Section::of(tree, "")?;
         let mut conf = NodesConf::default();
         for entry in top.named("nodeprofiles")? {
-            conf.profiles.insert(entry.key.clone(), profile_entry(entry, "nodeprofiles.", &mut unknown)?);
+            let profile = profile_entry(entry, "nodeprofiles.", &mut conf)?;
+            conf.profiles.insert(entry.key.clone(), profile);
         }
         for entry in top.named("nodes")? {
-            conf.nodes.insert(entry.key.clone(), node_entry(entry, "nodes.", &mut unknown)?);
+            let node = node_entry(entry, "nodes.", &mut conf)?;
+            conf.nodes.insert(entry.key.clone(), node);
         }
         // WW_INTERNAL stood in the files of older releases; it says nothing, and nobody needs to hear of it.
         top.ignore("WW_INTERNAL");
-        top.finish(&mut unknown);
-        conf.unknown = unknown;
+        conf.hear(top.finish());
         Ok(conf)
     }
 
@@ -58,17 +59,24 @@ impl NodesConf {
         let mut conf = NodesConf::default();
         for entry in Section::of(&tree, "")?.entries() {
             if of_profiles {
-                conf.profiles.insert(entry.key.clone(), profile_entry(entry, "", &mut conf.unknown)?);
+                let profile = profile_entry(entry, "", &mut conf)?;
+                conf.profiles.insert(entry.key.clone(), profile);
             } else {
-                conf.nodes.insert(entry.key.clone(), node_entry(entry, "", &mut conf.unknown)?);
+                let node = node_entry(entry, "", &mut conf)?;
+                conf.nodes.insert(entry.key.clone(), node);
             }
         }
         Ok(conf)
     }
 
-    /// What a person should know about the file: unknown keys, profiles that are missing.
+    fn hear(&mut self, told: Told) {
+        self.unknown.extend(told.unknown);
+        self.doubts.extend(told.doubts);
+    }
+
+    /// What a person should know about the file: unknown keys, doubtful values, profiles that are missing.
     pub fn warnings(&self) -> Vec<Warning> {
-        let mut warnings = self.unknown.clone();
+        let mut warnings: Vec<Warning> = self.oddities().cloned().collect();
         let missing = |field: String, wanted: &[String], warnings: &mut Vec<Warning>| {
             for name in wanted.iter().filter(|name| !name.starts_with('~') && !self.profiles.contains_key(*name)) {
                 let message = format!("there is no profile {name:?}; add it, or take the name away");
@@ -89,6 +97,11 @@ impl NodesConf {
         &self.unknown
     }
 
+    /// Unknown keys and doubtful values, with their places.
+    pub fn oddities(&self) -> impl Iterator<Item = &Warning> {
+        self.unknown.iter().chain(&self.doubts)
+    }
+
     /// As a document, in the fixed order; unknown keys are not in it.
     pub fn doc(&self) -> Doc {
         let profiles = self.profiles.iter().map(|(name, profile)| (name.clone(), profile_doc(profile)));
@@ -102,19 +115,19 @@ impl NodesConf {
     }
 }
 
-fn profile_entry(entry: &Entry, under: &str, unknown: &mut Vec<Warning>) -> Result<Profile, ConfError> {
+fn profile_entry(entry: &Entry, under: &str, conf: &mut NodesConf) -> Result<Profile, ConfError> {
     let mut section = Section::of(&entry.value, &format!("{under}{}", entry.key))?;
     let profile = profile(&mut section)?;
-    section.finish(unknown);
+    conf.hear(section.finish());
     Ok(profile)
 }
 
-fn node_entry(entry: &Entry, under: &str, unknown: &mut Vec<Warning>) -> Result<Node, ConfError> {
+fn node_entry(entry: &Entry, under: &str, conf: &mut NodesConf) -> Result<Node, ConfError> {
     let mut section = Section::of(&entry.value, &format!("{under}{}", entry.key))?;
     let mut node = Node { id: entry.key.clone(), ..Node::default() };
     read(&mut section, fields::NODE, &mut node)?;
     node.profile = profile(&mut section)?;
-    section.finish(unknown);
+    conf.hear(section.finish());
     Ok(node)
 }
 
@@ -187,12 +200,24 @@ fn read<T>(section: &mut Section<'_>, fields: &[Field<T>], into: &mut T) -> Resu
 fn read_field<T>(section: &mut Section<'_>, key: &str, field: &Field<T>, into: &mut T) -> Result<(), ConfError> {
     match &field.lens {
         Lens::Text(_, place) => *place(into) = section.text(key)?,
-        Lens::Truth(_, place) => place(into).0 = section.text(key)?,
+        Lens::Truth(_, place) => {
+            let text = section.text(key)?;
+            if !text.is_empty() && !is_truth_word(&text) {
+                section
+                    .doubt(key, format!("{text:?} is neither true nor false and counts as false; write one of them"));
+            }
+            place(into).0 = text;
+        }
         Lens::List(_, place) => *place(into) = section.list(key)?,
         Lens::Ip(_, place) => *place(into) = section.ip::<IpAddr>(key)?,
         Lens::Bool(_, place) => *place(into) = section.truth(key)?,
     }
     Ok(())
+}
+
+fn is_truth_word(text: &str) -> bool {
+    let words = ["0", "1", "t", "f", "true", "false", "yes", "no", "y", "n", "on", "off"];
+    words.contains(&text.to_ascii_lowercase().as_str())
 }
 
 /// A node as it is written.
@@ -312,5 +337,23 @@ mod tests {
         assert_eq!(wipe("'OFF'"), Some(Some(false)));
         assert_eq!(wipe("\"true\""), None);
         assert_eq!(wipe("1"), None);
+    }
+
+    #[test]
+    fn a_word_that_is_no_truth_is_named_with_its_place_and_stays() {
+        let text =
+            "nodes:\n  n1:\n    discoverable: on\n    network devices: {d: {onboot: maybe}}\n    ipmi: {write: no}\n";
+        let conf = NodesConf::parse(text).unwrap();
+        let warnings: Vec<String> = conf.warnings().iter().map(ToString::to_string).collect();
+        let message = "line 4, column 35: nodes.n1.network devices.d.onboot: \"maybe\" is neither true nor false and counts \
+                       as false; write one of them";
+        assert_eq!(warnings, [message]);
+        assert_eq!(conf.nodes["n1"].profile.network_devices["d"].onboot.0, "maybe");
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_refused_with_its_place() {
+        let error = crate::text_of(b"nodes:\n  n\xc3\xa41: {comment: \xff}\n".to_vec()).unwrap_err();
+        assert_eq!(error.to_string(), "line 2, column 18: this is no text in UTF-8; write it anew in that encoding");
     }
 }

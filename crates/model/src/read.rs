@@ -13,6 +13,52 @@ pub struct Section<'a> {
     entries: &'a [Entry],
     asked: BTreeSet<String>,
     unknown: Vec<Warning>,
+    doubts: Vec<Warning>,
+}
+
+/// What a section left to tell when all of it was read.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Keys that nobody asked for.
+    pub unknown: Vec<Warning>,
+    /// Values that can be taken, and are probably not meant.
+    pub doubts: Vec<Warning>,
+}
+
+impl Told {
+    /// The two together.
+    pub fn all(self) -> Vec<Warning> {
+        [self.unknown, self.doubts].concat()
+    }
+}
+
+/// The text of a file; what is no UTF-8 is refused with its place.
+///
+/// # Errors
+/// As said.
+pub fn text_of(bytes: Vec<u8>) -> Result<String, ConfError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let sound = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let before = String::from_utf8_lossy(sound);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let (lines, column) = (before.matches('\n').count() + 1, line.chars().count() + 1);
+        let message = "this is no text in UTF-8; write it anew in that encoding".to_owned();
+        ConfError { line: lines, column, field: String::new(), message }
+    })
+}
+
+/// A number type that can stand in a file.
+pub trait Whole: TryFrom<i64> {
+    /// Which numbers it can be, in words.
+    const RANGE: &'static str;
+}
+
+impl Whole for u16 {
+    const RANGE: &'static str = "from 0 to 65535";
+}
+
+impl Whole for u64 {
+    const RANGE: &'static str = "from 0 up";
 }
 
 /// An address type that can stand in a file.
@@ -55,12 +101,12 @@ impl<'a> Section<'a> {
             _ if tree.is_null() => &[],
             _ => return Err(wrong(tree, path, "a section (key: value)")),
         };
-        Ok(Section { path: path.to_owned(), entries, asked: BTreeSet::new(), unknown: Vec::new() })
+        Ok(Section { path: path.to_owned(), entries, asked: BTreeSet::new(), unknown: Vec::new(), doubts: Vec::new() })
     }
 
     /// A section that is not there.
     pub fn empty(path: &str) -> Section<'static> {
-        Section { path: path.to_owned(), entries: &[], asked: BTreeSet::new(), unknown: Vec::new() }
+        Section { path: path.to_owned(), entries: &[], asked: BTreeSet::new(), unknown: Vec::new(), doubts: Vec::new() }
     }
 
     /// All entries, for a section whose keys are free.
@@ -199,30 +245,39 @@ impl<'a> Section<'a> {
     ///
     /// # Errors
     /// When something else stands there, or it is out of the range of `T`.
-    pub fn number<T: TryFrom<i64>>(&mut self, key: &str) -> Result<Option<T>, ConfError> {
+    pub fn number<T: Whole>(&mut self, key: &str) -> Result<Option<T>, ConfError> {
         let path = self.path(key);
         let Some(tree) = self.value(key) else { return Ok(None) };
         let number = match tree.any() {
             crate::node::Any::Int(number) => T::try_from(number).ok(),
             _ => None,
         };
-        number.map(Some).ok_or_else(|| wrong(tree, &path, "a whole number in range, without quotes"))
+        number.map(Some).ok_or_else(|| wrong(tree, &path, &format!("a whole number {}, without quotes", T::RANGE)))
     }
 
-    /// Takes over what a part of this section found unknown.
+    /// Takes over what a part of this section has to tell.
     pub fn absorb(&mut self, part: Section<'_>) {
-        let mut unknown = Vec::new();
-        part.finish(&mut unknown);
-        self.unknown.extend(unknown);
+        let told = part.finish();
+        self.unknown.extend(told.unknown);
+        self.doubts.extend(told.doubts);
     }
 
-    /// Names the keys that nobody asked for.
-    pub fn finish(self, unknown: &mut Vec<Warning>) {
+    /// Tells that the value of a key is taken, and probably not meant.
+    pub fn doubt(&mut self, key: &str, message: impl Into<String>) {
+        if let Some(pos) = self.value(key).map(|tree| tree.pos) {
+            self.doubts.push(ConfError::new(pos, self.path(key), message));
+        }
+    }
+
+    /// Names the keys that nobody asked for, and what is doubtful.
+    pub fn finish(mut self) -> Told {
+        let mut unknown = Vec::new();
         for entry in self.entries.iter().filter(|entry| !self.asked.contains(&entry.key)) {
             let message = "nobody knows this key; it is kept, and has no effect";
             unknown.push(ConfError::new(entry.pos, self.path(&entry.key), message));
         }
-        unknown.extend(self.unknown);
+        unknown.append(&mut self.unknown);
+        Told { unknown, doubts: self.doubts }
     }
 }
 

@@ -9,6 +9,7 @@ use model::nodes::node_doc;
 use model::yaml::{Doc, json, yaml};
 use model::{Node, hostlist};
 
+use crate::cli::change::odd;
 use crate::cli::node_list::{json_names, shown};
 use crate::cli::say;
 use crate::cli::table::table;
@@ -43,6 +44,7 @@ pub struct Arguments {
 /// Prints one form: JSON before YAML before all before ipmi before net before long.
 pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
     let conf = nodes::load(site)?;
+    odd(site, &conf);
     let wanted: BTreeSet<String> = hostlist::expand(&arguments.nodes).into_iter().collect();
     let named = |id: &String| arguments.nodes.is_empty() || wanted.contains(id);
     let all: Vec<Explained> = conf.nodes.keys().filter(|id| named(id)).filter_map(|id| conf.explained(id)).collect();
