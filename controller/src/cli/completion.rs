@@ -181,13 +181,13 @@ fn known(site: &Site, place: &Place<'_>, what: &What) -> Vec<String> {
         What::Profiles => conf().profiles.into_keys().collect(),
         What::Images => shelf::all(site).unwrap_or_default().into_iter().map(|image| image.name).collect(),
         What::Overlays => {
-            let mut names: Vec<String> = trees::all(&site.conf.paths).into_iter().map(|overlay| overlay.name).collect();
+            let mut names: Vec<String> = trees::all(&site.conf).into_iter().map(|overlay| overlay.name).collect();
             names.sort();
             names.dedup();
             names
         }
         What::OverlayFiles => {
-            let overlay = place.said.first().and_then(|name| trees::find(&site.conf.paths, name));
+            let overlay = place.said.first().and_then(|name| trees::find(&site.conf, name));
             let entries = overlay.and_then(|overlay| trees::read(&overlay).ok()).unwrap_or_default();
             entries.iter().map(super::overlay::shown).collect()
         }
