@@ -253,3 +253,108 @@ fn a_restart_remembers_what_was_built() {
     assert_eq!((place.system(), place.runtime()), before);
     assert_eq!(place.works.builds(), 0);
 }
+
+const NODES: &str = "nodes: {n1: {system overlay: [base], runtime overlay: [live]}, n2: {runtime overlay: [live]}}";
+
+/// A place whose runtime overlay draws lots, reads the clock, a tag and a file.
+fn lottery() -> Place {
+    let place = Place::new();
+    let text = "{{randAlphaNum 20}} {{uuidv4}} {{genPrivateKey \"ed25519\" | sha256sum}} {{now | date \"15:04:05.000000000\"}} \
+                {{.BuildTime}} {{.Tags.rack}}{{Include \"more\"}}\n";
+    place.put("share/warewulf/overlays/live/rootfs/etc/lot.ww", text);
+    place.nodes(NODES);
+    place
+}
+
+fn with_tag(place: &Place, tag: &str) {
+    place.nodes(&NODES.replace("n1: {", &format!("n1: {{tags: {{rack: {tag}}}, ")));
+}
+
+#[test]
+fn clock_and_lots_are_those_of_the_first_time_and_survive_a_restart() {
+    let mut place = lottery();
+    let before = place.runtime();
+    assert!(before.text("etc/lot").len() > 100, "{before:?}");
+    // Another template of the archive is rendered anew, with a daemon that knows nothing.
+    for text in ["1", "2"] {
+        place.works = Arc::default();
+        place.put("share/warewulf/overlays/live/rootfs/etc/other.ww", text);
+        let built = place.runtime();
+        assert_eq!((built.text("etc/other"), built.text("etc/lot")), (text, before.text("etc/lot")));
+    }
+    let record = place.path("provision/.overlays/.n1.runtime.record");
+    assert_eq!(record.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let lines = |text: &str| text.lines().filter(|line| line.starts_with("drawn ")).count();
+    assert_eq!(lines(&fs::read_to_string(record).unwrap()), 1);
+    let system = place.path("provision/.overlays/.n1.system.record");
+    assert_eq!(lines(&fs::read_to_string(system).unwrap()), 0, "who draws nothing notes nothing");
+}
+
+#[test]
+fn other_inputs_have_lots_of_their_own_and_the_first_ones_come_back_with_theirs() {
+    let mut place = lottery();
+    with_tag(&place, "a");
+    place.put("etc/warewulf/more", "more");
+    let mut seen = vec![place.runtime().text("etc/lot").to_owned()];
+    with_tag(&place, "b");
+    seen.push(place.runtime().text("etc/lot").to_owned());
+    place.put("etc/warewulf/more", "less");
+    place.works = Arc::default();
+    seen.push(place.runtime().text("etc/lot").to_owned());
+    let words = |text: &str| text.split(' ').take(3).map(str::to_owned).collect::<Vec<_>>();
+    for (at, one) in seen.iter().enumerate() {
+        for other in &seen[at + 1..] {
+            assert!(words(one).iter().zip(words(other)).all(|(one, other)| *one != other), "{one} {other}");
+        }
+    }
+    place.put("etc/warewulf/more", "more");
+    assert_eq!(place.runtime().text("etc/lot"), seen[1]);
+    with_tag(&place, "a");
+    place.works = Arc::default();
+    assert_eq!(place.runtime().text("etc/lot"), seen[0]);
+}
+
+#[test]
+fn lots_are_a_nodes_own_and_the_clock_of_what_all_share_is_the_same() {
+    let place = lottery();
+    place.put(
+        "share/warewulf/overlays/live/rootfs/etc/hosts.ww",
+        "{{now | unixEpoch}}{{range .AllNodes}} {{.Id}}{{end}}\n",
+    );
+    let cluster = place.cluster();
+    let one = place.runtime();
+    std::thread::sleep(Duration::from_millis(1100));
+    let two = Built::of(&fresh_overlay(&cluster, "n2", OverlayKind::Runtime).unwrap());
+    assert_eq!(one.text("etc/hosts"), two.text("etc/hosts"));
+    assert_ne!(one.text("etc/lot"), two.text("etc/lot"));
+}
+
+#[test]
+fn what_a_failing_template_read_decides_whether_to_try_again() {
+    let place = Place::new();
+    place.put(
+        "share/warewulf/overlays/live/rootfs/etc/bad.ww",
+        "{{if eq .Comment \"bad\"}}{{fail \"no\"}}{{end}}{{.Comment}}",
+    );
+    place.nodes(&NODES.replace("n1: {", "n1: {comment: bad, "));
+    assert!(fresh_overlay(&place.cluster(), "n1", OverlayKind::Runtime).is_err());
+    let tries = place.works.builds();
+    assert!(fresh_overlay(&place.cluster(), "n1", OverlayKind::Runtime).is_err());
+    assert_eq!(place.works.builds(), tries);
+    place.nodes(&NODES.replace("n1: {", "n1: {comment: good, "));
+    assert_eq!(place.runtime().text("etc/bad"), "good");
+}
+
+#[test]
+fn where_a_folder_link_of_the_image_leads_is_an_input() {
+    let place = Place::new();
+    place.put("share/warewulf/overlays/live/rootfs/lib64/agent", "x");
+    place.nodes("nodes: {n1: {image name: oak, runtime overlay: [live]}}");
+    let root = place.path("chroots/oak/rootfs");
+    fs::create_dir_all(root.join("usr/lib64")).unwrap();
+    assert_eq!(place.runtime().text("lib64/agent"), "x");
+    std::os::unix::fs::symlink("usr/lib64", root.join("lib64")).unwrap();
+    assert_eq!(place.runtime().text("usr/lib64/agent"), "x");
+    fs::remove_file(root.join("lib64")).unwrap();
+    assert_eq!(place.runtime().text("lib64/agent"), "x");
+}
