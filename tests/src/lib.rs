@@ -15,6 +15,8 @@ pub mod roots;
 pub mod sys;
 pub mod undo;
 pub mod vm;
+pub mod walker;
+pub mod whole;
 pub mod world;
 
 pub use net::Net;

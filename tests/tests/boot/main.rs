@@ -11,6 +11,7 @@
 mod empty;
 mod faults;
 mod first_light;
+mod killed;
 mod proxy;
 mod refused;
 mod restarted;
