@@ -57,6 +57,7 @@ fn is_whole(path: &Path, name: &str) -> anyhow::Result<()> {
         Some((_, "gz")) => "gzip -dc",
         Some((_, "zst")) => "zstd -qdc",
         _ if fs::metadata(path)?.len() == 0 => return Ok(()),
+        _ if path.parent().is_some_and(|folder| folder.ends_with("pieces")) => return is_piece(path, name),
         _ => return ends_as_told(path),
     };
     // The listing must come from an archive with its end: cpio complains of one that is cut short.
@@ -68,9 +69,39 @@ fn is_whole(path: &Path, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Records and lists: text that ends with a whole line, and with the word for its end where the first line is a format's.
+/// A piece that archives share: its bytes packed, its bytes, how many the first are, and a word for the end. Its name is
+/// the digest of its bytes.
+fn is_piece(path: &Path, name: &str) -> anyhow::Result<()> {
+    let whole = fs::read(path)?;
+    let (bytes, footer) = whole.split_last_chunk::<16>().context("shorter than its end")?;
+    let (packed, end) = footer.split_at(8);
+    ensure!(end == b"whole\0\0\n", "it does not end as a piece does");
+    let packed = usize::try_from(u64::from_le_bytes(packed.try_into()?))?;
+    ensure!(packed <= bytes.len(), "more packed bytes than there are");
+    let script = "head -c -16 \"$0\" | tail -c +$(($1 + 1)) | sha256sum";
+    let output = Command::new("bash").args(["-c", script]).arg(path).arg(packed.to_string()).output()?;
+    let digest = String::from_utf8_lossy(&output.stdout);
+    ensure!(digest.starts_with(name), "its bytes are {digest}, not what its name says");
+    Ok(())
+}
+
+/// Records, recipes and lists: a text that ends with a whole line, and with the word for its end where its first line names
+/// a format. Behind a recipe's text come as many bytes as its last line says.
 fn ends_as_told(path: &Path) -> anyhow::Result<()> {
-    let Ok(text) = fs::read_to_string(path) else { bail!("neither an archive nor a text") };
+    let whole = fs::read(path)?;
+    if whole.starts_with(b"overlay recipe ") {
+        let mut at = 0;
+        for line in whole.split_inclusive(|byte| *byte == b'\n') {
+            at += line.len();
+            if let Some(total) = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix("end ")) {
+                let total: usize = total.trim_end().parse()?;
+                ensure!(at + total == whole.len(), "{} bytes after its text, not {total}", whole.len() - at);
+                return Ok(());
+            }
+        }
+        bail!("a recipe without an end");
+    }
+    let Ok(text) = String::from_utf8(whole) else { bail!("neither an archive nor a text") };
     ensure!(text.ends_with('\n'), "its last line is cut: {:?}", text.lines().last());
     ensure!(!text.starts_with("overlay record") || text.ends_with("\nend of record\n"), "it has no end of record");
     Ok(())
@@ -119,6 +150,27 @@ mod tests {
         }
         fs::write(at(".n1"), "overlay record 3\ninput x\n").unwrap();
         assert!(Look::default().at(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_piece_and_a_recipe_that_are_cut_short_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let pieces = folder.path().join("pieces");
+        fs::create_dir(&pieces).unwrap();
+        // `printf text | sha256sum`
+        let piece = pieces.join("982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1");
+        let whole = [&b"packedtext"[..], &6u64.to_le_bytes(), b"whole\0\0\n"].concat();
+        fs::write(&piece, &whole).unwrap();
+        let recipe = folder.path().join("n1.system");
+        fs::write(&recipe, "overlay recipe 1\ncontent x\nend 3\nabc").unwrap();
+        Look::default().at(folder.path()).unwrap();
+        fs::write(&recipe, "overlay recipe 1\ncontent x\nend 3\nab").unwrap();
+        assert!(Look::default().at(folder.path()).is_err());
+        fs::remove_file(&recipe).unwrap();
+        for torn in [&whole[1..], &whole[..20]] {
+            fs::write(&piece, torn).unwrap();
+            assert!(Look::default().at(folder.path()).is_err(), "{torn:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! writes is ever half there.
 //!
 //! One machine in QEMU lives through ten kills. A client without a machine, which walks the same way packet by packet,
-//! meets ninety more, at each stage of the way. `WW_KILLS=100` has machines in QEMU live through a hundred, five a boot.
+//! meets ninety more, at each stage of the way. `WW_KILLS=100` has machines in QEMU live through a hundred, ten a boot.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +19,8 @@ use crate::scenario::{PATIENCE, Scenario};
 use crate::site;
 
 const MAC: &str = "52:54:00:10:00:09";
+/// Kills that one boot lives through.
+const A_BOOT: u64 = 10;
 const AGENT: [&str; 2] = ["/runtime", "wwclient"];
 
 /// What an administrator does all the time: a file of an overlay changes, so that the next request builds it anew.
@@ -45,15 +47,12 @@ struct Boots {
 
 static BOOTS: Scenario<Boots> = Scenario::new(|| {
     let seed = Dice::seed();
-    let (kills, a_boot) = match std::env::var("WW_KILLS").ok().and_then(|text| text.parse().ok()) {
-        Some(kills) => (kills, 5),
-        None => (10, 10),
-    };
-    println!("machines in QEMU: {kills} kills, {a_boot} a boot, seed {seed}");
+    let kills = std::env::var("WW_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(A_BOOT);
+    println!("machines in QEMU: {kills} kills, {A_BOOT} a boot, seed {seed}");
     let mut dice = Dice::new(seed);
     let mut boots = Boots { up: Vec::new(), kills: 0, read: 0 };
     while boots.kills < kills {
-        let here = a_boot.min(kills - boots.kills);
+        let here = A_BOOT.min(kills - boots.kills);
         boot(&mut boots, here, &mut dice)?;
     }
     Ok(boots)
