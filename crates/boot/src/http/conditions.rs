@@ -36,14 +36,16 @@ pub enum Weighed {
 /// Weighs in the order of RFC 9110, 13.2.2.
 pub fn weigh(conditions: &Conditions, is: &Identity) -> Weighed {
     let date_of = |text: &Option<String>| text.as_deref().and_then(date::read);
-    if let Some(tags) = &conditions.if_match {
+    // A header without a value is as if it was not there.
+    let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    if let Some(tags) = &said(&conditions.if_match) {
         if !names(tags, &is.etag, Strength::Strong) {
             return Weighed::Failed;
         }
     } else if date_of(&conditions.if_unmodified_since).is_some_and(|since| is.modified > since) {
         return Weighed::Failed;
     }
-    if let Some(tags) = &conditions.if_none_match {
+    if let Some(tags) = &said(&conditions.if_none_match) {
         if names(tags, &is.etag, Strength::Weak) {
             return Weighed::NotModified;
         }
@@ -51,10 +53,12 @@ pub fn weigh(conditions: &Conditions, is: &Identity) -> Weighed {
         return Weighed::NotModified;
     }
     let ranges = match conditions.if_range.as_deref() {
-        None => true,
-        Some(tag) if tag.starts_with('"') => tag.trim() == is.etag,
+        None | Some("") => true,
         // A weak tag never matches here; a date must be the very one.
-        Some(text) => date::read(text) == Some(is.modified),
+        Some(text) => match first_tag(text) {
+            Some((tag, _)) => tag == is.etag,
+            None => date::read(text) == Some(is.modified),
+        },
     };
     Weighed::Send { ranges }
 }
@@ -65,13 +69,31 @@ enum Strength {
     Weak,
 }
 
-/// Whether a list of tags has this one, or is `*`.
+/// Whether a list of tags has this one, or is `*`. What follows a tag that is none is not read.
 fn names(list: &str, etag: &str, strength: Strength) -> bool {
-    list.split(',').map(str::trim).any(|tag| {
-        tag == "*"
-            || tag == etag
-            || strength == Strength::Weak && tag.strip_prefix("W/").is_some_and(|strong| strong == etag)
-    })
+    let mut rest = list;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        if rest.starts_with('*') {
+            return true;
+        }
+        let Some((tag, after)) = first_tag(rest) else { return false };
+        let weak = tag.strip_prefix("W/").filter(|_| strength == Strength::Weak);
+        if weak.unwrap_or(tag) == etag {
+            return true;
+        }
+        rest = after;
+    }
+}
+
+/// The tag that a text begins with (RFC 9110, 8.8.3), and what follows it.
+fn first_tag(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim_start_matches([' ', '\t']);
+    let opaque = text.strip_prefix("W/").unwrap_or(text).strip_prefix('"')?;
+    let end = opaque.find('"')?;
+    let sound = opaque.bytes().take(end).all(|byte| byte > b' ' && byte != 0x7f);
+    let length = text.len() - opaque.len() + end + 1;
+    if sound { text.split_at_checked(length) } else { None }
 }
 
 #[cfg(test)]
@@ -109,6 +131,11 @@ mod tests {
             ("\"x\", W/\"a\"", Weighed::NotModified),
             ("*", Weighed::NotModified),
             ("\"abc\"", SEND),
+            ("\"x,y\" \"a\"", Weighed::NotModified),
+            ("\"x\"y, \"a\"", SEND),
+            ("x, \"a\"", SEND),
+            ("\"x y\", \"a\"", SEND),
+            ("", SEND),
         ] {
             assert_eq!(on(|c| c.if_none_match = Some(tags.into())), want, "{tags}");
         }
@@ -130,7 +157,9 @@ mod tests {
 
     #[test]
     fn if_range_lets_a_range_count_only_for_the_same_file() {
-        for (value, want) in [("\"a\"", SEND), ("\"x\"", WHOLE), ("W/\"a\"", WHOLE), (THEN, SEND), (AFTER, WHOLE)] {
+        for (value, want) in
+            [("\"a\"", SEND), ("\"x\"", WHOLE), ("W/\"a\"", WHOLE), (THEN, SEND), (AFTER, WHOLE), ("", SEND)]
+        {
             assert_eq!(on(|c| c.if_range = Some(value.into())), want, "{value}");
         }
     }

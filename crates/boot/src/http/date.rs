@@ -1,6 +1,7 @@
 //! HTTP dates (RFC 9110, 5.6.7): seconds since 1970 to text and back.
 
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+const LONG_DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// `Fri, 02 Jan 2026 03:04:05 GMT`. Years beyond four digits are written as they are.
@@ -17,55 +18,136 @@ pub fn write(seconds: i64) -> String {
 
 /// Reads the three forms that HTTP has had: `Fri, 02 Jan 2026 03:04:05 GMT`, `Friday, 02-Jan-26 03:04:05 GMT`,
 /// `Fri Jan  2 03:04:05 2026`. Anything else is none, and a condition with it counts as not said.
+///
+/// The name of the day is not compared with the date, and names may be in any case, as Go's net/http has it.
 pub fn read(text: &str) -> Option<i64> {
-    let text = text.trim();
-    match text.split_once(", ") {
-        Some((_, rest)) => {
-            let rest = rest.strip_suffix(" GMT").or_else(|| rest.strip_suffix(" UTC"))?;
-            let (date, time) = rest.rsplit_once(' ')?;
-            let mut parts = date.split([' ', '-']);
-            let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
-            if parts.next().is_some() {
-                return None;
-            }
-            let short = year.len() == 2;
-            let year: i64 = number(year)?;
-            // RFC 9110: two digits that would lie more than 50 years ahead are of the century before.
-            let year = if !short {
-                year
-            } else if year < 70 {
-                2000 + year
-            } else {
-                1900 + year
-            };
-            seconds(year, month, day, time)
+    imf_fixdate(text).or_else(|| rfc850(text)).or_else(|| asctime(text))
+}
+
+fn imf_fixdate(text: &str) -> Option<i64> {
+    let mut rest = Rest(text);
+    rest.name(&DAYS)?;
+    rest.text(",")?;
+    rest.space()?;
+    let day = rest.two()?;
+    rest.space()?;
+    let month = rest.name(&MONTHS)?;
+    rest.space()?;
+    let year = rest.year()?;
+    rest.space()?;
+    let second = rest.clock()?;
+    rest.space()?;
+    rest.text("GMT")?;
+    rest.end()?;
+    seconds(year, month, day, second)
+}
+
+fn rfc850(text: &str) -> Option<i64> {
+    let mut rest = Rest(text);
+    rest.name(&LONG_DAYS)?;
+    rest.text(",")?;
+    rest.space()?;
+    let day = rest.two()?;
+    rest.text("-")?;
+    let month = rest.name(&MONTHS)?;
+    rest.text("-")?;
+    // The years from 69 on are of the century before.
+    let year = rest.two().map(|year| if year < 69 { 2000 + year } else { 1900 + year })?;
+    rest.space()?;
+    let second = rest.clock()?;
+    rest.space()?;
+    // Any three capitals are a zone, and all zones are Greenwich.
+    let zone = rest.take(3)?;
+    rest.end()?;
+    if zone.bytes().all(|byte| byte.is_ascii_uppercase()) { seconds(year, month, day, second) } else { None }
+}
+
+fn asctime(text: &str) -> Option<i64> {
+    let mut rest = Rest(text);
+    rest.name(&DAYS)?;
+    rest.space()?;
+    let month = rest.name(&MONTHS)?;
+    rest.space()?;
+    let day = rest.one_or_two()?;
+    rest.space()?;
+    let second = rest.clock()?;
+    rest.space()?;
+    let year = rest.year()?;
+    rest.end()?;
+    seconds(year, month, day, second)
+}
+
+/// What of a date has not been read.
+struct Rest<'a>(&'a str);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a str> {
+        let (head, tail) = self.0.split_at_checked(length)?;
+        self.0 = tail;
+        Some(head)
+    }
+
+    fn text(&mut self, wanted: &str) -> Option<()> {
+        self.0 = self.0.strip_prefix(wanted)?;
+        Some(())
+    }
+
+    /// One blank or more.
+    fn space(&mut self) -> Option<()> {
+        self.text(" ")?;
+        self.0 = self.0.trim_start_matches(' ');
+        Some(())
+    }
+
+    /// One of these names: its number, from 0.
+    fn name(&mut self, names: &[&str]) -> Option<i64> {
+        let begins = |name: &&str| self.0.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name));
+        let at = names.iter().position(begins)?;
+        self.take(names.get(at)?.len())?;
+        i64::try_from(at).ok()
+    }
+
+    fn two(&mut self) -> Option<i64> {
+        number(self.take(2)?)
+    }
+
+    fn one_or_two(&mut self) -> Option<i64> {
+        let length = if self.0.as_bytes().get(1).is_some_and(u8::is_ascii_digit) { 2 } else { 1 };
+        number(self.take(length)?)
+    }
+
+    fn year(&mut self) -> Option<i64> {
+        number(self.take(4)?)
+    }
+
+    /// `03:04:05`, perhaps with a fraction that counts for nothing: the second of the day.
+    fn clock(&mut self) -> Option<i64> {
+        let hour = self.one_or_two()?;
+        self.text(":")?;
+        let minute = self.two()?;
+        self.text(":")?;
+        let second = self.two()?;
+        if let Some(fraction) = self.0.strip_prefix(['.', ',']).filter(|f| f.starts_with(|c: char| c.is_ascii_digit()))
+        {
+            self.0 = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
         }
-        None => {
-            let mut parts = text.split_ascii_whitespace();
-            let (_, month, day, time, year) =
-                (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-            if parts.next().is_some() {
-                return None;
-            }
-            seconds(number(year)?, month, day, time)
-        }
+        (hour < 24 && minute < 60 && second < 60).then_some(hour * 3600 + minute * 60 + second)
+    }
+
+    fn end(&self) -> Option<()> {
+        self.0.is_empty().then_some(())
     }
 }
 
-fn seconds(year: i64, month: &str, day: &str, time: &str) -> Option<i64> {
-    let month = i64::try_from(MONTHS.iter().position(|name| *name == month)?).ok()? + 1;
-    let day = number(day)?;
-    let mut parts = time.split(':');
-    let (hour, minute, second) = (number(parts.next()?)?, number(parts.next()?)?, number(parts.next()?)?);
-    let fits = (1..=9999).contains(&year) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 61;
-    if !fits || parts.next().is_some() {
-        return None;
-    }
-    Some(days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
+/// `month` from 0.
+fn seconds(year: i64, month: i64, day: i64, second: i64) -> Option<i64> {
+    let at = days(year, month + 1, day);
+    // A day that the month does not have becomes one of the next.
+    (day > 0 && civil(at) == (year, month + 1, day)).then_some(at * 86_400 + second)
 }
 
 fn number(text: &str) -> Option<i64> {
-    let digits = (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { text.parse().ok() } else { None }
 }
 
@@ -112,6 +194,21 @@ mod tests {
     }
 
     #[test]
+    fn case_and_blanks_and_the_name_of_the_day_matter_little() {
+        for text in [
+            "FRI, 02 JAN 2026 03:04:05 GMT",
+            "Mon, 02 Jan 2026 3:04:05 GMT",
+            "Fri,  02 Jan 2026 03:04:05 GMT",
+            "Friday, 02-Jan-26 03:04:05 EST",
+            "Fri Jan 02 03:04:05 2026",
+            "Fri, 02 Jan 2026 03:04:05.9 GMT",
+        ] {
+            assert_eq!(read(text), Some(1_767_323_045), "{text}");
+        }
+        assert_eq!(read("Friday, 01-Jan-69 00:00:00 GMT"), Some(-31_536_000));
+    }
+
+    #[test]
     fn what_is_no_date_is_none() {
         for text in [
             "",
@@ -123,6 +220,13 @@ mod tests {
             "Fri, 02 Jän 2026 03:04:05 GMT",
             "-1",
             "0",
+            "Fri, 2 Jan 2026 03:04:05 GMT",
+            "Fri, 30 Feb 2026 03:04:05 GMT",
+            "Fri, 02 Jan 2026 03:04:60 GMT",
+            "Fri, 02 Jan 2026 03:04:05 UTC",
+            "Xyz, 02 Jan 2026 03:04:05 GMT",
+            "Fri, 02-Jan-26 03:04:05 GMT",
+            "Fri, 02 Jan 2026 03:04:05 GMT ",
         ] {
             assert_eq!(read(text), None, "{text:?}");
         }

@@ -39,6 +39,10 @@ pub fn read(header: Option<&str>, size: u64) -> Ranges {
     }
     let mut pieces = Vec::new();
     let mut sum: u64 = 0;
+    // A list of nothing says nothing.
+    if list.chars().all(|c| matches!(c, ',' | ' ' | '\t')) {
+        return Ranges::Whole;
+    }
     for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         match piece(part, size) {
             Err(Malformed) => return Ranges::None,
@@ -73,12 +77,13 @@ fn piece(text: &str, size: u64) -> Result<Option<Piece>, Malformed> {
         return Ok((len > 0).then_some(Piece { start: size - len, len }));
     }
     let start = number(start)?;
+    // What begins behind the file is nothing of it, wherever it ends.
+    if start >= size {
+        return Ok(None);
+    }
     let end = if end.is_empty() { u64::MAX } else { number(end)? };
     if end < start {
         return Err(Malformed);
-    }
-    if start >= size {
-        return Ok(None);
     }
     let last = end.min(size - 1);
     Ok(Some(Piece { start, len: last - start + 1 }))
@@ -114,7 +119,8 @@ mod tests {
             ("bytes=-0", Ranges::None),
             ("bytes=x-y", Ranges::None),
             ("bytes=5-4", Ranges::None),
-            ("bytes=", Ranges::None),
+            ("bytes=", Ranges::Whole),
+            ("bytes=, ,", Ranges::Whole),
             ("bytes=+1-2", Ranges::None),
         ] {
             assert_eq!(read(Some(header), 65536), want, "{header}");
@@ -134,6 +140,7 @@ mod tests {
         let want = Ranges::Many(vec![Piece { start: 8, len: 2 }, Piece { start: 0, len: 1 }]);
         assert_eq!(read(Some("bytes=8-, 0-0 ,50-60"), 10), want);
         assert_eq!(read(Some("bytes=1-2,50-60"), 10), one(1, 2));
+        assert_eq!(read(Some("bytes=60-50,1-2"), 10), one(1, 2));
     }
 
     #[test]
