@@ -28,8 +28,8 @@ pub struct Cluster {
     pub site: Site,
     /// nodes.conf as it stands; empty when there is none.
     pub nodes: NodesConf,
-    /// Every node put together from its profiles, sorted by name.
-    pub merged: Vec<Node>,
+    /// Every node put together from its profiles, sorted by name. Overlay builds hold the same ones.
+    pub merged: Vec<Arc<Node>>,
     /// Who of `merged` has which address.
     pub directory: Directory,
     /// False until nodes.conf could be read for the first time.
@@ -43,7 +43,7 @@ pub struct Cluster {
 impl Cluster {
     /// A snapshot of these nodes.
     pub fn new(site: Site, nodes: NodesConf, generation: u64, works: Arc<Works>) -> Cluster {
-        let merged = nodes.all_merged();
+        let merged: Vec<_> = nodes.all_merged().into_iter().map(Arc::new).collect();
         let directory = Directory::new(&merged);
         Cluster { site, nodes, merged, directory, usable: true, generation, works }
     }
@@ -51,7 +51,7 @@ impl Cluster {
     /// The node of this name, put together.
     pub fn node(&self, name: &str) -> Option<&Node> {
         let at = self.merged.binary_search_by(|node| node.id.as_str().cmp(name)).ok()?;
-        self.merged.get(at)
+        self.merged.get(at).map(Arc::as_ref)
     }
 
     /// What `boot::http` decides with.

@@ -121,7 +121,7 @@ pub struct Works {
 
 impl Works {
     /// What is wrong with the overlays of these nodes: the last good ones are sent, or none.
-    pub fn problems(&self, nodes: &[Node]) -> Vec<String> {
+    pub fn problems(&self, nodes: &[Arc<Node>]) -> Vec<String> {
         let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         let known = |id: &str| nodes.binary_search_by(|node| node.id.as_str().cmp(id)).is_ok();
         troubles.values().filter(|(node, _)| known(node)).map(|(_, words)| words.clone()).collect()
@@ -232,7 +232,7 @@ impl Workshop {
         let world = match &*kept {
             Some((generation, world)) if *generation == cluster.generation => Arc::clone(world),
             _ => {
-                let world = Arc::new(world(&cluster.site, &cluster.merged));
+                let world = Arc::new(world(&cluster.site, cluster.merged.iter().cloned()));
                 *kept = Some((cluster.generation, Arc::clone(&world)));
                 world
             }
@@ -243,7 +243,7 @@ impl Workshop {
 
     /// A workshop of one's own.
     pub fn new(site: Site, nodes: &[Node]) -> Workshop {
-        let world = Arc::new(world(&site, nodes));
+        let world = Arc::new(world(&site, nodes.iter().cloned()));
         Workshop::with(site, Arc::default(), world)
     }
 
@@ -320,7 +320,7 @@ impl Workshop {
     }
 }
 
-fn world(site: &Site, nodes: &[Node]) -> World {
+fn world(site: &Site, nodes: impl Iterator<Item = impl Into<Arc<Node>>>) -> World {
     let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     World::new(site.conf.clone(), nodes, host)
 }

@@ -25,8 +25,11 @@ use tokio::task::JoinSet;
 use crate::cluster::Shared;
 use crate::serve::Shutdown;
 
-/// Connections served at the same time.
-const MOST: usize = 8192;
+/// Connections served at the same time, where open files are not scarcer: each agent of a large site keeps one.
+const MOST: usize = 65_536;
+
+/// Descriptors for everything that is no connection.
+const RESERVE: u64 = 256;
 
 /// Connections of one peer served at the same time: more than any node needs, and too few to shut the others out.
 const MOST_OF_ONE: usize = 64;
@@ -39,7 +42,7 @@ const LAST_CALL: Duration = Duration::from_secs(10);
 /// # Errors
 /// Only when the socket itself is unusable.
 pub async fn run(listener: TcpListener, shared: Shared, shutdown: Shutdown) -> io::Result<()> {
-    let guests = Guests::new(MOST, MOST_OF_ONE);
+    let guests = Guests::new(places(descriptors()), MOST_OF_ONE);
     let mut serving = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -70,6 +73,18 @@ pub async fn run(listener: TcpListener, shared: Shared, shutdown: Shutdown) -> i
     drop(listener);
     let _ = tokio::time::timeout(LAST_CALL, async { while serving.join_next().await.is_some() {} }).await;
     Ok(())
+}
+
+/// How many files may be open.
+fn descriptors() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit};
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
+}
+
+/// Connections that so many descriptors allow: one for the socket, one for the file that it is sent.
+fn places(descriptors: u64) -> usize {
+    let pairs = descriptors.saturating_sub(RESERVE) / 2;
+    usize::try_from(pairs).unwrap_or(MOST).clamp(MOST_OF_ONE, MOST)
 }
 
 /// One try to say why, without waiting: whoever is turned away must cost nothing.
@@ -133,6 +148,15 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_agent_of_a_large_site_may_keep_a_connection_while_descriptors_last() {
+        assert_eq!(places(u64::MAX), 65_536);
+        assert_eq!(places(524_288), 65_536);
+        assert_eq!(places(20_256), 10_000);
+        assert_eq!(places(1_024), 384);
+        assert_eq!(places(10), 64);
+    }
 
     #[test]
     fn one_peer_cannot_shut_the_others_out() {

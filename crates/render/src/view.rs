@@ -46,8 +46,8 @@ pub struct World {
 
 impl World {
     /// A world of `nodes`, merged, in any order.
-    pub fn new(conf: Conf, nodes: &[Node], build_host: String) -> World {
-        let mut nodes: Vec<Arc<Node>> = nodes.iter().cloned().map(Arc::new).collect();
+    pub fn new(conf: Conf, nodes: impl IntoIterator<Item = impl Into<Arc<Node>>>, build_host: String) -> World {
+        let mut nodes: Vec<Arc<Node>> = nodes.into_iter().map(Into::into).collect();
         nodes.sort_by(|a, b| (&a.profile.cluster_name, &a.id).cmp(&(&b.profile.cluster_name, &b.id)));
         let by_name = nodes.iter().enumerate().map(|(at, node)| (node.id.clone(), at)).collect();
         World { by_name, conf, digests: Mutex::default(), states: Mutex::default(), nodes, build_host }

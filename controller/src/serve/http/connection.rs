@@ -47,8 +47,8 @@ pub async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: Shared, shut
             parsed = next_head(&mut stream, &mut buffer, idle_time(&shared)) => parsed,
             () = shutdown.requested(), if buffer.is_empty() => return,
         };
-        let head = match parsed {
-            Next::Head(head) => head,
+        let (head, length) = match parsed {
+            Next::Head(head, length) => (head, length),
             Next::Bad(code, why) => {
                 tracing::info!(%peer, "{code}: {why}");
                 let _ = send_text(&stream, &Reply::line(code, why), false, Method::Get).await;
@@ -57,7 +57,8 @@ pub async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: Shared, shut
             Next::End => return,
         };
         if web::wants(&head.target) {
-            return web::serve(web::Rewound::new(buffer, stream), peer, shared, shutdown).await;
+            // Rare and large: kept connections must not carry the room for it.
+            return Box::pin(web::serve(web::Rewound::new(buffer, stream), peer, shared, shutdown)).await;
         }
         let began = Instant::now();
         let answered = answer::answer(&head, peer, false, &shared).await;
@@ -71,24 +72,25 @@ pub async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: Shared, shut
         if !keep {
             return linger(stream).await;
         }
-        drain_head(&mut buffer);
+        drain(&mut buffer, length);
     }
 }
 
 enum Next {
-    Head(Head),
+    /// A head and how many bytes it took.
+    Head(Box<Head>, usize),
     Bad(u16, &'static str),
     End,
 }
 
-/// Reads until a head is whole; its bytes stay in `buffer`, marked by the caller's later [`drain_head`].
+/// Reads until a head is whole; its bytes stay in `buffer` until the caller has it answered.
 async fn next_head(stream: &mut TcpStream, buffer: &mut Vec<u8>, idle: Duration) -> Next {
     let mut patience = idle;
     let mut since = Instant::now();
     loop {
         if !buffer.is_empty() {
             match head::parse(buffer) {
-                Parsed::Whole(head, _) => return Next::Head(*head),
+                Parsed::Whole(head, length) => return Next::Head(head, length),
                 Parsed::Bad(code, why) => return Next::Bad(code, why),
                 Parsed::Partial if patience == idle => (patience, since) = (HEAD_TIME, Instant::now()),
                 Parsed::Partial => {}
@@ -109,10 +111,8 @@ async fn next_head(stream: &mut TcpStream, buffer: &mut Vec<u8>, idle: Duration)
 }
 
 /// Takes the head that was just answered out of the buffer; a pipelined one stays.
-fn drain_head(buffer: &mut Vec<u8>) {
-    if let Parsed::Whole(_, length) = head::parse(buffer) {
-        buffer.drain(..length.min(buffer.len()));
-    }
+fn drain(buffer: &mut Vec<u8>, length: usize) {
+    buffer.drain(..length.min(buffer.len()));
     if buffer.is_empty() {
         // Kept connections are many and mostly idle.
         buffer.shrink_to(0);

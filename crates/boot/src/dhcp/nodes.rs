@@ -1,5 +1,6 @@
 //! The nodes as DHCP sees them: who has which hardware address, and which addresses belong to nodes.
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -35,9 +36,9 @@ enum Key {
 
 impl Nodes {
     /// Of merged nodes. Of two nodes with one hardware address the later by cluster name, then name, has it.
-    pub fn new(merged: &[Node]) -> Nodes {
+    pub fn new<N: Borrow<Node>>(merged: &[N]) -> Nodes {
         let mut nodes = Nodes::default();
-        let mut order: Vec<&Node> = merged.iter().collect();
+        let mut order: Vec<&Node> = merged.iter().map(N::borrow).collect();
         order.sort_by_key(|node| (&node.profile.cluster_name, &node.id));
         for node in order {
             nodes.discoverable |= node.discoverable.is_true() && !node.profile.network_devices.is_empty();

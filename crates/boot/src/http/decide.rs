@@ -1,5 +1,7 @@
 //! Who gets what. The order of the checks stands here and nowhere else.
 
+use std::sync::Arc;
+
 use model::{Conf, Node};
 
 use crate::http::directory::{self, Directory};
@@ -17,7 +19,7 @@ pub struct Caller {
 }
 
 /// Nodes and their directory; `None` where nodes.conf could never be read.
-pub type Nodes<'a> = Option<(&'a [Node], &'a Directory)>;
+pub type Nodes<'a> = Option<(&'a [Arc<Node>], &'a Directory)>;
 
 /// Which of a node's two overlay archives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -143,7 +145,12 @@ fn known<'a>(ask: &StageAsk, node: &'a Node) -> Result<Answer<'a>, Refusal> {
 
 /// Only a script request may take a discoverable node: whoever asks for a kernel first has been told of one before, and
 /// a browser's favicon is no node.
-fn unknown<'a>(ask: &StageAsk, wwid: &str, list: &'a [Node], directory: &Directory) -> Result<Answer<'a>, Refusal> {
+fn unknown<'a>(
+    ask: &StageAsk,
+    wwid: &str,
+    list: &'a [Arc<Node>],
+    directory: &Directory,
+) -> Result<Answer<'a>, Refusal> {
     match ask.stage {
         Stage::Ipxe => {
             script_has_one_form(ask)?;

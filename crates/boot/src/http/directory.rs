@@ -1,5 +1,6 @@
 //! Who has which address: nodes by MAC, and which node a new address may take.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use model::Node;
@@ -14,12 +15,13 @@ pub struct Directory {
 
 impl Directory {
     /// Of two nodes with one address the later in the order of picking wins, as in stock.
-    pub fn new(nodes: &[Node]) -> Directory {
+    pub fn new<N: Borrow<Node>>(nodes: &[N]) -> Directory {
+        let node = |at: usize| nodes.get(at).map(N::borrow);
         let mut order: Vec<usize> = (0..nodes.len()).collect();
-        order.sort_by_key(|&at| nodes.get(at).map(|node| (&node.profile.cluster_name, &node.id)));
+        order.sort_by_key(|&at| node(at).map(|node| (&node.profile.cluster_name, &node.id)));
         let mut by_mac = HashMap::new();
         for &at in &order {
-            let Some(node) = nodes.get(at) else { continue };
+            let Some(node) = node(at) else { continue };
             for device in node.profile.network_devices.values() {
                 if !device.hwaddr.is_empty() {
                     by_mac.insert(model::node::mac(&device.hwaddr), at);
@@ -30,14 +32,14 @@ impl Directory {
     }
 
     /// The node with this address. `nodes` is the list that the directory was made from.
-    pub fn find<'a>(&self, nodes: &'a [Node], wwid: &str) -> Option<&'a Node> {
-        nodes.get(*self.by_mac.get(wwid)?)
+    pub fn find<'a, N: Borrow<Node>>(&self, nodes: &'a [N], wwid: &str) -> Option<&'a Node> {
+        nodes.get(*self.by_mac.get(wwid)?).map(N::borrow)
     }
 
     /// The node that an unknown address may take: the first that is discoverable, has a device to put the address on,
     /// and asks for no asset key or for the one given.
-    pub fn claimable<'a>(&self, nodes: &'a [Node], asset_key: &str) -> Option<&'a Node> {
-        self.order.iter().filter_map(|&at| nodes.get(at)).find(|node| {
+    pub fn claimable<'a, N: Borrow<Node>>(&self, nodes: &'a [N], asset_key: &str) -> Option<&'a Node> {
+        self.order.iter().filter_map(|&at| nodes.get(at).map(N::borrow)).find(|node| {
             node.discoverable.is_true()
                 && node.primary_device().is_some()
                 && (node.asset_key.is_empty() || node.asset_key == asset_key)

@@ -1,5 +1,7 @@
 //! An unknown address becomes a discoverable node: the change to nodes.conf, as a change to the value.
 
+use std::sync::Arc;
+
 use model::node::Truth;
 use model::{Conf, NodesConf};
 
@@ -12,7 +14,7 @@ use crate::http::target::StageAsk;
 ///
 /// To be called with the file locked: what was decided on before may be out of date.
 pub fn claim(ask: &StageAsk, caller: &Caller, conf: &Conf, nodes: &mut NodesConf) -> Option<String> {
-    let merged = nodes.all_merged();
+    let merged: Vec<_> = nodes.all_merged().into_iter().map(Arc::new).collect();
     let directory = Directory::new(&merged);
     let decision = decide::stage(ask, caller, conf, Some((&merged, &directory)));
     let Ok(Answer::Claim { node }) = decision.verdict else { return None };

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use crate::figures::{Runs, conditions, quantile};
 use crate::load::{self, Client, Manner};
 use crate::rival;
@@ -90,12 +92,7 @@ fn with(count: u32) -> anyhow::Result<String> {
 
 /// What connections weigh that are kept and say nothing.
 fn kept() -> anyhow::Result<()> {
-    let (soft, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?;
-    let wanted = u64::from(KEPT) + 200;
-    if soft < wanted {
-        nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, wanted.min(hard), hard)?;
-    }
-    let count = KEPT.min(u32::try_from(wanted.min(hard).saturating_sub(200))?);
+    let count = KEPT.min(connections()?);
     let site = Site::lay()?;
     site.nodes(10)?;
     site.wwctl(&["overlay", "build"])?;
@@ -115,6 +112,17 @@ fn kept() -> anyhow::Result<()> {
     );
     drop((few, clients));
     Ok(())
+}
+
+/// How many connections may be kept here: a process of ours holds one descriptor for each, and the daemon counts two.
+fn connections() -> anyhow::Result<u32> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let wanted = 2 * u64::from(KEPT) + 1_000;
+    if hard < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_ok() {
+        return Ok(KEPT);
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard)?;
+    Ok(u32::try_from((wanted.min(hard) - 1_000) / 2)?)
 }
 
 fn open(site: &Site, manner: &Manner, count: u32) -> anyhow::Result<Vec<Client>> {

@@ -14,7 +14,7 @@ fn node(id: &str, mac: &str) -> Node {
 
 struct Site {
     conf: Conf,
-    nodes: Vec<Node>,
+    nodes: Vec<Arc<Node>>,
     directory: Directory,
 }
 
@@ -36,7 +36,7 @@ fn site() -> Site {
 impl Site {
     fn set(&mut self, nodes: Vec<Node>) {
         self.directory = Directory::new(&nodes);
-        self.nodes = nodes;
+        self.nodes = nodes.into_iter().map(Arc::new).collect();
     }
 
     fn ask(&self, target: &str) -> Decision<'_> {
