@@ -292,7 +292,7 @@ impl World {
         document["nodes"].as_object().unwrap().iter().map(|(name, line)| (name.clone(), line.clone())).collect()
     }
 
-    /// Stage and sent of one node, asked until it is so or two seconds are over: it is written down a moment after the
+    /// Stage and sent of one node, asked until it is so or patience is over: it is written down a moment after the
     /// last byte.
     pub fn status_becomes(&mut self, node: &str, stage: &str, sent: &str) {
         let began = Instant::now();
@@ -301,7 +301,7 @@ impl World {
             if line.as_ref().is_some_and(|line| line["stage"] == stage && line["sent"] == sent) {
                 return;
             }
-            assert!(began.elapsed() < Duration::from_secs(2), "{node} is {line:?}, not {stage} {sent}");
+            assert!(began.elapsed() < Duration::from_secs(20), "{node} is {line:?}, not {stage} {sent}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
