@@ -104,7 +104,7 @@ fn overlays() -> Vec<Found> {
 fn world() -> Arc<World> {
     let conf = Conf::parse(&fs::read_to_string(here().join("warewulf.conf")).unwrap()).unwrap();
     let nodes = NodesConf::parse(&fs::read_to_string(here().join("nodes.conf")).unwrap()).unwrap();
-    Arc::new(World::new(conf, nodes.all_merged(), "head".into()))
+    Arc::new(World::new(conf, &nodes.all_merged(), "head".into()))
 }
 
 /// What every node gets of an overlay.

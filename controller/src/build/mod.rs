@@ -232,7 +232,7 @@ impl Workshop {
         let world = match &*kept {
             Some((generation, world)) if *generation == cluster.generation => Arc::clone(world),
             _ => {
-                let world = Arc::new(world(&cluster.site, cluster.merged.iter().cloned()));
+                let world = Arc::new(world(&cluster.site, cluster.merged.clone()));
                 *kept = Some((cluster.generation, Arc::clone(&world)));
                 world
             }
@@ -243,7 +243,7 @@ impl Workshop {
 
     /// A workshop of one's own.
     pub fn new(site: Site, nodes: &[Node]) -> Workshop {
-        let world = Arc::new(world(&site, nodes.iter().cloned()));
+        let world = Arc::new(world(&site, nodes.iter().cloned().map(Arc::new).collect()));
         Workshop::with(site, Arc::default(), world)
     }
 
@@ -320,7 +320,7 @@ impl Workshop {
     }
 }
 
-fn world(site: &Site, nodes: impl Iterator<Item = impl Into<Arc<Node>>>) -> World {
+fn world(site: &Site, nodes: Vec<Arc<Node>>) -> World {
     let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    World::new(site.conf.clone(), nodes, host)
+    World::sharing(site.conf.clone(), nodes, host)
 }

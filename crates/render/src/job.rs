@@ -284,10 +284,10 @@ mod tests {
     }
 
     fn run(overlays: &[(&str, Vec<Entry>)]) -> Outcome {
-        let node = Arc::new(Node { id: "n1".into(), ..Node::default() });
+        let node = Node { id: "n1".into(), ..Node::default() };
         let job = Job {
-            world: Arc::new(World::new(model::Conf::default(), [Arc::clone(&node)], "head".into())),
-            node,
+            world: Arc::new(World::new(model::Conf::default(), std::slice::from_ref(&node), "head".into())),
+            node: Arc::new(node),
             source: Arc::new(Bare),
             outside: Arc::new(Nowhere),
             kept: Arc::default(),

@@ -46,8 +46,12 @@ pub struct World {
 
 impl World {
     /// A world of `nodes`, merged, in any order.
-    pub fn new(conf: Conf, nodes: impl IntoIterator<Item = impl Into<Arc<Node>>>, build_host: String) -> World {
-        let mut nodes: Vec<Arc<Node>> = nodes.into_iter().map(Into::into).collect();
+    pub fn new(conf: Conf, nodes: &[Node], build_host: String) -> World {
+        World::sharing(conf, nodes.iter().cloned().map(Arc::new).collect(), build_host)
+    }
+
+    /// A world of nodes that others hold, too: ten thousand are 80 MB.
+    pub fn sharing(conf: Conf, mut nodes: Vec<Arc<Node>>, build_host: String) -> World {
         nodes.sort_by(|a, b| (&a.profile.cluster_name, &a.id).cmp(&(&b.profile.cluster_name, &b.id)));
         let by_name = nodes.iter().enumerate().map(|(at, node)| (node.id.clone(), at)).collect();
         World { by_name, conf, digests: Mutex::default(), states: Mutex::default(), nodes, build_host }
