@@ -248,7 +248,7 @@ impl Place {
     /// A build from nothing: no parsed template, no result and no state is known, but for clocks and seeds.
     fn from_nothing(&self, cluster: &Cluster, node: &str, kind: OverlayKind) -> BTreeMap<Vec<u8>, Entry> {
         let record = self.record(node, kind);
-        let shop = Workshop::new(cluster.site.clone(), &cluster.merged);
+        let shop = Workshop::new(cluster.site.clone(), &cluster.nodes.all_merged());
         let node = shop.node(node).unwrap();
         let found = |name: &String| trees::find(&cluster.site.conf, name).unwrap();
         let overlays: Vec<_> = kind.list(&node).iter().map(|name| shop.overlay(&found(name)).unwrap().1).collect();
