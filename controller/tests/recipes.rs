@@ -323,3 +323,17 @@ fn recipes_of_nodes_that_are_gone_are_forgotten_with_their_pieces() {
     assert!(gone.contains(&place.recipe("n1")), "{gone:?}");
     assert_eq!(place.pieces(), Vec::<String>::new());
 }
+
+#[test]
+fn nodes_that_are_built_at_different_times_agree_on_the_dates_of_what_they_share() {
+    let place = Place::new();
+    place.sent("n1");
+    std::thread::sleep(Duration::from_millis(1100));
+    place.sent("n2");
+    let date = |node: &str, path: &str| {
+        let entries = archive::newc::read(&place.offered(node).plain).unwrap();
+        entries.into_iter().find(|entry| entry.path == path.as_bytes()).unwrap().mtime
+    };
+    assert_eq!(date("n1", "etc/hosts"), date("n2", "etc/hosts"));
+    assert!(date("n1", "etc/name") < date("n2", "etc/name"));
+}

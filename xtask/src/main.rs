@@ -24,6 +24,7 @@ usage: cargo xtask RECIPE
   bench image       processor time of a GiB of image, beside plain sendfile and a copy loop
   bench heartbeat   processor time of a node's question for its overlay; memory of daemon and connections
   bench storm       a thousand nodes boot at once
+  bench overlays    nodes a second until their overlays are ready, and what an edit costs
 
 options of dist, demo and test:
   --agent-by rustup|debian   where the static agent's standard library comes from (default: rustup if it can)
@@ -49,7 +50,7 @@ fn run(words: &[String]) -> anyhow::Result<ExitCode> {
         ["test"] => suite::run(&place, route),
         ["demo", rest @ ..] => lab::run(&place, route, "demo", rest),
         ["bench", "boot", rest @ ..] => lab::run(&place, route, "bench-boot", rest),
-        ["bench", name @ ("dhcp" | "tftp" | "image" | "heartbeat" | "storm"), rest @ ..] => {
+        ["bench", name @ ("dhcp" | "tftp" | "image" | "heartbeat" | "storm" | "overlays"), rest @ ..] => {
             lab::run(&place, route, &format!("bench-{name}"), rest)
         }
         _ => {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::record::{Record, identity};
 use super::splice::{self, Part};
-use super::store::{Head, Maker, Store};
+use super::store::{Maker, Store};
 use super::{OverlayKind, group};
 use crate::site::Site;
 use crate::store::publish;
@@ -69,6 +69,18 @@ impl Files {
         identity(&[&self.store.recipe(&self.name)])
     }
 
+    /// What is remembered of the archive that lies there, and else of the last one that did. A recipe has it inside.
+    pub(super) fn record(&self) -> Option<Record> {
+        if !self.image.exists() {
+            // Before the recipe is read: one that is replaced meanwhile is then not taken for the one that was read.
+            let identity = self.identity();
+            if let (Some(files), Some(record)) = (identity, self.store.record(&self.name)) {
+                return Some(Record { files, ..record });
+            }
+        }
+        Record::read(&self.record)
+    }
+
     /// Whether there is an archive, in whichever form.
     pub(super) fn present(&self) -> bool {
         self.image.exists() || self.store.recipe(&self.name).exists()
@@ -97,9 +109,9 @@ impl Files {
         if old.content == record.content {
             record.published = old.published;
         }
-        if !known || old.content != record.content || !in_form {
-            match form {
-                Form::Files => {
+        match form {
+            Form::Files => {
+                if !known || old.content != record.content || !in_form {
                     DirBuilder::new().recursive(true).mode(0o750).create(&self.folder)?;
                     let replace = if by.grouped { publish::replace_for_now } else { publish::replace_with };
                     // A crash between the two leaves a record that fits neither state, and the next look builds again.
@@ -107,19 +119,24 @@ impl Files {
                     replace(&self.image, 0o600, &splice::plain(parts))?;
                     self.store.forget(&self.name)?;
                 }
-                Form::Recipe => {
-                    let head = Head { content: &record.content, published: record.published };
-                    self.store.publish(&self.name, parts, head, by)?;
-                    // In this order: the files count as long as the image is there.
-                    remove(&self.image)?;
-                    remove(&self.packed)?;
-                    // Also a folder that somebody keeps other things in stays.
-                    let _ = fs::remove_dir(&self.folder);
+                record.files = self.identity().unwrap_or_default();
+                record.write(&self.record)
+            }
+            Form::Recipe => {
+                record.files.clone_from(&old.files);
+                if known && in_form && *old == record {
+                    return Ok(());
                 }
+                self.store.publish(&self.name, parts, &record, by)?;
+                // In this order: the files count as long as the image is there.
+                for path in [&self.image, &self.packed, &self.record] {
+                    remove(path)?;
+                }
+                // A folder that somebody keeps other things in stays.
+                let _ = fs::remove_dir(&self.folder);
+                Ok(())
             }
         }
-        record.files = self.identity().unwrap_or_default();
-        record.write(&self.record)
     }
 }
 

@@ -9,7 +9,6 @@ use model::Node;
 
 use super::files::Files;
 use super::make::{build, input};
-use super::record::Record;
 use super::{BuildError, OverlayKind, Workshop, group};
 
 /// The archive, built when it must be.
@@ -58,7 +57,7 @@ fn must_build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, files: &File
     if !shop.site.conf.warewulf.autobuild_overlays {
         return false;
     }
-    match Record::read(&files.record) {
+    match files.record() {
         Some(record) => {
             Some(&record.files) != files.identity().as_ref()
                 || input(shop, node, kind, &record.reads).is_none_or(|now| now.digest != record.input)

@@ -9,15 +9,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use archive::{Entry, Kind};
 use model::Node;
+use render::Job;
 use render::kept::Kept;
 use render::layer::Placed;
 use render::overlay::Script;
 use render::reads::ReadSet;
-use render::{Job, Overlay};
+use render::whose::Whose;
 use sha2::{Digest, Sha256};
 
 use super::bodies::Bodies;
 use super::files::Files;
+use super::held::Stack;
 use super::record::{Dates, Record, hex};
 use super::store::Maker;
 use super::{BuildError, OverlayKind, Workshop, runs, trees};
@@ -53,7 +55,7 @@ pub(super) fn build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Res
     let files = Files::of(&shop.site, &node.id, kind);
     let write = |error: io::Error| BuildError::Write { path: files.memory.clone(), error: Arc::new(error) };
     let _lock = files.lock().map_err(write)?;
-    let old = Record::read(&files.record).unwrap_or_default();
+    let old = files.record().unwrap_or_default();
     let made = make(shop, node, kind, &old, &files.image)?;
     let runs =
         runs::cut(&made.tree).map_err(|error| BuildError::Archive { node: node.id.clone(), why: error.to_string() })?;
@@ -93,7 +95,7 @@ fn make(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, old: &Record, plac
         kept.only(|script| here.contains(script));
     }
     let bodies = &shop.works.bodies;
-    let (tree, dates) = dated(outcome.tree, old, now(), bodies);
+    let (tree, dates) = dated(outcome.tree, old, shop);
     Ok(Made { content: content_key(&tree, bodies), tree, input, dates, kept, warnings: outcome.warnings })
 }
 
@@ -166,7 +168,16 @@ fn digest(overlays: &[u8; 32], key: [u8; 32]) -> String {
 }
 
 /// The node's overlays of a kind, and a digest over their state.
-fn overlays(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<([u8; 32], Vec<Arc<Overlay>>), BuildError> {
+fn overlays(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Stack {
+    let held = shop.held.as_ref().map(|held| held.stack(kind.list(node), || stack(shop, node, kind)));
+    match held {
+        Some(Ok(stack)) => Ok(stack),
+        // An error names its node.
+        Some(Err(_)) | None => stack(shop, node, kind),
+    }
+}
+
+fn stack(shop: &Workshop, node: &Node, kind: OverlayKind) -> Stack {
     let mut digest = Sha256::new();
     let mut all = Vec::new();
     for name in kind.list(node) {
@@ -181,17 +192,21 @@ fn overlays(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<([u8
         digest.update(state);
         all.push(overlay);
     }
-    Ok((digest.finalize().into(), all))
+    Ok((digest.finalize().into(), all.into()))
 }
 
 /// Gives what was rendered the time since when its content is what it is.
-fn dated(mut tree: Vec<Placed>, old: &Record, now: u64, bodies: &Bodies) -> (Vec<Placed>, Dates) {
+fn dated(mut tree: Vec<Placed>, old: &Record, shop: &Workshop) -> (Vec<Placed>, Dates) {
+    let now = now();
     let mut dates = Dates::new();
-    for Placed { entry, .. } in tree.iter_mut().filter(|placed| placed.rendered) {
-        let digest = content_digest(&entry.kind, bodies);
-        let since = old.dates.get(&entry.path).filter(|(known, _)| *known == digest).map_or(now, |(_, at)| *at);
-        entry.mtime = since;
-        dates.insert(entry.path.clone(), (digest, since));
+    for Placed { entry, whose, .. } in tree.iter_mut().filter(|placed| placed.rendered) {
+        let digest = content_digest(&entry.kind, &shop.works.bodies);
+        let known = old.dates.get(&entry.path).filter(|(known, _)| *known == digest).map(|(_, at)| *at);
+        let shared = *whose != Whose::Own;
+        // The node's own memory counts first: its archive does not change because others came to be.
+        let agreed = if shared { shop.works.since.of(&entry.path, &digest, known.unwrap_or(now)) } else { now };
+        entry.mtime = known.unwrap_or(agreed);
+        dates.insert(entry.path.clone(), (digest, entry.mtime));
     }
     (tree, dates)
 }

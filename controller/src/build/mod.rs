@@ -9,6 +9,7 @@ pub mod disk;
 mod files;
 mod fresh;
 pub mod group;
+mod held;
 mod make;
 pub mod merged;
 pub mod offer;
@@ -16,6 +17,7 @@ pub mod outside;
 pub mod recipe;
 pub mod record;
 pub mod runs;
+pub mod since;
 pub mod span;
 pub mod splice;
 pub mod store;
@@ -36,6 +38,7 @@ use crate::cluster::Cluster;
 use crate::site::Site;
 use disk::Disk;
 use files::Files;
+use held::Held;
 use offer::Offer;
 use outside::Here;
 
@@ -111,6 +114,7 @@ pub struct Works {
     failures: Mutex<HashMap<PathBuf, (make::Input, BuildError)>>,
     builds: AtomicU64,
     splicer: splice::Splicer,
+    since: since::Since,
     /// Shared pieces that are new since the last sweep.
     fresh_pieces: AtomicUsize,
     bodies: bodies::Bodies,
@@ -216,6 +220,8 @@ pub struct Workshop {
     form: Form,
     /// Who builds waits for the disk once, at the end.
     grouped: bool,
+    /// What was looked at counts for all nodes.
+    held: Option<Arc<Held>>,
 }
 
 impl fmt::Debug for Workshop {
@@ -251,13 +257,14 @@ impl Workshop {
         let source = Arc::new(Disk::new(site.conf.paths.clone()));
         let outside = Arc::clone(works.outside.get_or_init(Arc::default));
         let form = if site.conf.overlays.materialize { Form::Files } else { Form::Recipe };
-        Workshop { site, works, world, source, outside, form, grouped: false }
+        Workshop { site, works, world, source, outside, form, grouped: false, held: None }
     }
 
-    /// The same workshop for builds inside a [`group::Group`].
+    /// The same workshop for builds inside a [`group::Group`], for all of which overlays and files are looked at once.
     #[must_use]
     pub fn grouped(self) -> Workshop {
-        Workshop { grouped: true, ..self }
+        let held = Arc::new(Held::new(Arc::clone(&self.source) as Arc<dyn render::Source>));
+        Workshop { grouped: true, held: Some(held), ..self }
     }
 
     /// The same workshop for archives that somebody wants to see as files, whatever the configuration says.
@@ -292,7 +299,10 @@ impl Workshop {
         Job {
             world: Arc::clone(&self.world),
             node: Arc::clone(node),
-            source: Arc::clone(&self.source) as Arc<dyn render::Source>,
+            source: match &self.held {
+                Some(held) => Arc::clone(held) as Arc<dyn render::Source>,
+                None => Arc::clone(&self.source) as Arc<dyn render::Source>,
+            },
             outside: Arc::clone(&self.outside) as Arc<dyn render::template::World + Send + Sync>,
             kept: Arc::default(),
         }

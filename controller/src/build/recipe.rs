@@ -7,12 +7,14 @@
 //! published SECONDS
 //! shared DIGEST LENGTH CHECKSUM PACKED
 //! here LENGTH CHECKSUM PACKED
+//! record BYTES
 //! end TOTAL
-//! (bytes of the pieces that are here, one after another)
+//! (bytes of the pieces that are here, one after another; the record)
 //! ```
 //!
 //! LENGTH and PACKED are bytes of a piece as it is and deflated, CHECKSUM is its CRC-32 in hexadecimal, DIGEST the SHA-256
-//! of its bytes as they are, TOTAL the bytes of all pieces that are here.
+//! of its bytes as they are, TOTAL the bytes of all pieces that are here and of the record: what the archive was made
+//! from.
 
 use super::record::hex;
 use crate::image::pack::{self, Sum};
@@ -27,6 +29,8 @@ pub struct Recipe {
     /// Since when that is served, in seconds since 1970.
     pub published: u64,
     pub pieces: Vec<Piece>,
+    /// Bytes of the record, which ends the file.
+    pub record: u64,
 }
 
 /// One piece.
@@ -79,7 +83,7 @@ impl Recipe {
                 Place::Shared(digest) => text.push_str(&format!("shared {digest} {length} {crc:08x} {packed}\n")),
             }
         }
-        text.push_str(&format!("end {total}\n"));
+        text.push_str(&format!("record {}\nend {}\n", self.record, total + self.record));
         text
     }
 
@@ -112,10 +116,11 @@ impl Recipe {
                     is_digest(digest).then_some(())?;
                     recipe.pieces.push(numbers(rest, Place::Shared((*digest).to_owned()))?);
                 }
+                ["record", bytes] => recipe.record = small(bytes)?,
                 ["end", total] => {
                     let begin = u64::try_from(at).ok()?;
                     let total: u64 = total.parse().ok()?;
-                    (total == here && begin.checked_add(total)? == whole).then_some(())?;
+                    (total == here + recipe.record && begin.checked_add(total)? == whole).then_some(())?;
                     for piece in &mut recipe.pieces {
                         if let Place::Here(offset) = &mut piece.place {
                             *offset += begin;
@@ -139,9 +144,12 @@ impl Recipe {
 
 fn numbers(words: &[&str], place: Place) -> Option<Piece> {
     let [length, crc, packed] = words else { return None };
-    // Sums of these are made without a second look.
-    let small = |word: &str| word.parse().ok().filter(|number: &u64| *number < 1 << 48);
     Some(Piece { length: small(length)?, crc: u32::from_str_radix(crc, 16).ok()?, packed: small(packed)?, place })
+}
+
+/// A number of which sums can be made without a second look.
+fn small(word: &str) -> Option<u64> {
+    word.parse().ok().filter(|number| *number < 1 << 48)
 }
 
 /// A name in the store leads nowhere else.
@@ -168,6 +176,7 @@ mod tests {
                 piece(5000, 700, Place::Shared("ab".repeat(32))),
                 piece(7, 9, Place::Here(10)),
             ],
+            record: 5,
         }
     }
 
@@ -177,14 +186,14 @@ mod tests {
         let shared = "ab".repeat(32);
         let want = format!(
             "overlay recipe 1\ncontent c0ffee\npublished 1767323045\nhere 100 000000ab 10\n\
-             shared {shared} 5000 000000ab 700\nhere 7 000000ab 9\nend 19\n"
+             shared {shared} 5000 000000ab 700\nhere 7 000000ab 9\nrecord 5\nend 24\n"
         );
         assert_eq!(text, want);
         let begin = text.len() as u64;
         let mut read = recipe();
         read.pieces[0].place = Place::Here(begin);
         read.pieces[2].place = Place::Here(begin + 10);
-        assert_eq!(Recipe::parse(text.as_bytes(), begin + 19), Some(read));
+        assert_eq!(Recipe::parse(text.as_bytes(), begin + 24), Some(read));
         assert_eq!(recipe().length(), 5107);
         assert_eq!(recipe().packed_length(), 10 + 719 + 10);
     }
@@ -192,9 +201,9 @@ mod tests {
     #[test]
     fn what_is_cut_short_or_strange_is_no_recipe() {
         let text = recipe().text();
-        assert_eq!(Recipe::parse(text.as_bytes(), text.len() as u64 + 18), None);
+        assert_eq!(Recipe::parse(text.as_bytes(), text.len() as u64 + 23), None);
         for length in 0..text.len() {
-            assert_eq!(Recipe::parse(&text.as_bytes()[..length], text.len() as u64 + 19), None, "{length}");
+            assert_eq!(Recipe::parse(&text.as_bytes()[..length], text.len() as u64 + 24), None, "{length}");
         }
         for bad in [
             "overlay recipe 2\nend 0\n",

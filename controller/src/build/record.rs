@@ -2,6 +2,7 @@
 //! it is. A text file whose name begins with a dot, readable by root only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -52,26 +53,28 @@ impl Record {
         publish::replace_for_now(path, 0o600, self.text().as_bytes())
     }
 
-    fn text(&self) -> String {
+    /// As it stands in its file, or in a recipe.
+    pub(super) fn text(&self) -> String {
         let mut text = format!(
             "{FORMAT}\ninput {}\ncontent {}\npublished {}\nfiles {}\n",
             self.input, self.content, self.published, self.files
         );
         for read in self.reads.iter() {
-            text.push_str(&format!("read {}\n", read.line()));
+            let _ = writeln!(text, "read {}", read.line());
         }
         for (path, (digest, since)) in &self.dates {
-            text.push_str(&format!("date {digest} {since} {}\n", escape(&String::from_utf8_lossy(path))));
+            let _ = writeln!(text, "date {digest} {since} {}", escape(&String::from_utf8_lossy(path)));
         }
         for drawn in self.kept.iter() {
-            text.push_str(&format!("drawn {}\n", drawn_line(&drawn)));
+            let _ = writeln!(text, "drawn {}", drawn_line(&drawn));
         }
         // A record that was cut short is no record.
         text.push_str("end of record\n");
         text
     }
 
-    fn parse(text: &str) -> Option<Record> {
+    /// What [`Record::text`] wrote.
+    pub(super) fn parse(text: &str) -> Option<Record> {
         let mut lines = text.strip_suffix("end of record\n")?.lines();
         if lines.next() != Some(FORMAT) {
             return None;
@@ -154,7 +157,13 @@ pub fn identity(files: &[&Path]) -> Option<String> {
 
 /// Lower case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |number: u8| char::from(if number < 10 { b'0' + number } else { b'a' + number - 10 });
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::group;
 use super::recipe::{self, Piece, Place, Recipe};
+use super::record::Record;
 use super::span::Span;
 use super::splice::{Part, Splicer};
 use crate::image::pack;
@@ -79,11 +80,11 @@ impl Store {
         File::options().create(true).append(true).open(self.pieces.join(".lock"))
     }
 
-    /// Publishes the recipe of these parts, and the pieces that are not there yet.
+    /// Publishes the recipe of these parts with its record, and the pieces that are not there yet.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn publish(&self, name: &str, parts: &[Arc<Part>], head: Head<'_>, by: &mut Maker<'_>) -> io::Result<()> {
+    pub fn publish(&self, name: &str, parts: &[Arc<Part>], head: &Record, by: &mut Maker<'_>) -> io::Result<()> {
         let _writing = self.write()?;
         let mut pieces = Vec::with_capacity(parts.len());
         let mut here = Vec::new();
@@ -97,9 +98,12 @@ impl Store {
             };
             pieces.push(Piece { length: part.length, crc: part.crc, packed: place.1, place: place.0 });
         }
-        let recipe = Recipe { content: head.content.to_owned(), published: head.published, pieces };
+        let record = head.text();
+        let recipe =
+            Recipe { content: head.content.clone(), published: head.published, pieces, record: record.len() as u64 };
         let mut whole = recipe.text().into_bytes();
         whole.extend(here);
+        whole.extend(record.into_bytes());
         by.replace(&self.recipe(name), &whole)
     }
 
@@ -147,6 +151,14 @@ impl Store {
             });
         }
         Ok(Some(Open { recipe, places }))
+    }
+
+    /// What the archive under this name was made from.
+    pub fn record(&self, name: &str) -> Option<Record> {
+        let whole = fs::read(self.recipe(name)).ok()?;
+        let recipe = Recipe::parse(&whole, whole.len() as u64)?;
+        let begin = whole.len().checked_sub(usize::try_from(recipe.record).ok()?)?;
+        Record::parse(std::str::from_utf8(whole.get(begin..)?).ok()?)
     }
 
     /// Forgets an archive.
@@ -233,13 +245,6 @@ fn read(file: &mut File) -> io::Result<Option<Recipe>> {
     }
     file.read_to_end(&mut beginning)?;
     Ok(Recipe::parse(&beginning, whole))
-}
-
-/// What a recipe says of the archive as a whole.
-#[derive(Clone, Copy, Debug)]
-pub struct Head<'a> {
-    pub content: &'a str,
-    pub published: u64,
 }
 
 /// How pieces are made and written.

@@ -38,9 +38,7 @@ pub trait Source: Send + Sync {
 
     /// A digest over the state of all files among these reads.
     fn states(&self, reads: &ReadSet) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        reads.iter().filter(|read| read.is_file()).for_each(|read| digest.update(self.state(read)));
-        digest.finalize().into()
+        states(reads, |read| self.state(read))
     }
 
     /// As [`Source::states`], but over what the files hold: a file that was put back is what it was.
@@ -66,6 +64,13 @@ pub trait Source: Send + Sync {
         }
         digest.finalize().into()
     }
+}
+
+/// A digest over the states of all files among these reads, as `state` knows them.
+pub fn states(reads: &ReadSet, state: impl Fn(&Read) -> [u8; 32]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    reads.iter().filter(|read| read.is_file()).for_each(|read| digest.update(state(read)));
+    digest.finalize().into()
 }
 
 impl fmt::Debug for dyn Source + '_ {

@@ -4,6 +4,7 @@ mod bench;
 mod bench_dhcp;
 mod bench_heartbeat;
 mod bench_image;
+mod bench_overlays;
 mod bench_storm;
 mod bench_tftp;
 mod clock;
@@ -29,13 +30,14 @@ fn main() -> ExitCode {
         ["bench-dhcp"] => bench_dhcp::run(),
         ["bench-heartbeat"] => bench_heartbeat::run(),
         ["bench-image"] => bench_image::run(),
+        ["bench-overlays"] => bench_overlays::run(),
         ["bench-storm", rest @ ..] => bench_storm::run(rest),
         ["bench-tftp"] => bench_tftp::run(),
         ["rival", kind, port, file] => rival::serve(kind, port, file),
         ["image"] => tests::place::cache()
             .and_then(|cache| tests::image::rootfs(&cache))
             .map(|root| println!("{}", root.display())),
-        _ => Err(anyhow::anyhow!("usage: lab demo|image|bench-{{boot,dhcp,heartbeat,image,storm,tftp}}")),
+        _ => Err(anyhow::anyhow!("usage: lab demo|image|bench-{{boot,dhcp,heartbeat,image,overlays,storm,tftp}}")),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

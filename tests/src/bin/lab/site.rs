@@ -118,6 +118,22 @@ impl Site {
         Ok(self.at("provision/images/bench.img"))
     }
 
+    /// Says in warewulf.conf as what built overlays are kept.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn materialize(&self, files: bool) -> anyhow::Result<()> {
+        let text = fs::read_to_string(self.conf())?;
+        Ok(fs::write(self.conf(), format!("{text}overlays: {{materialize: {files}}}\n"))?)
+    }
+
+    /// A command of the release.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.net.command(&self.wwctl);
+        command.arg("--warewulfconf").arg(self.conf()).args(words);
+        command
+    }
+
     /// Runs a command of the release to its end: processor seconds of it and its children.
     ///
     /// # Errors

@@ -1,0 +1,248 @@
+//! `cargo xtask bench overlays`: nodes a second until their overlays are ready to be served, with the lists of a fresh
+//! installation, as recipes and as files, beside one node at a time and plain gzip. Then what an edit costs a daemon with
+//! ten thousand nodes, and what a hosts template costs that is another one for each node.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use crate::clock;
+use crate::figures::{conditions, quantile};
+use crate::load::{self, Manner};
+use crate::site::{PORT, Site, mac, name};
+use crate::wire::Server;
+
+const SIZES: [u32; 4] = [1, 100, 1_000, 10_000];
+const MANY: u32 = 10_000;
+/// Nodes of the site whose hosts template is each node's own: every one renders all of them.
+const SQUARE: u32 = 1_000;
+/// Nodes that are built one at a time, for comparison.
+const SINGLE: u32 = 10;
+const AT_ONCE: usize = 32;
+
+/// Runs all and prints tables.
+///
+/// # Errors
+/// When something cannot be set up, or a build or a request fails.
+pub fn run() -> anyhow::Result<()> {
+    println!("==> wwctl overlay build, nothing built before, default lists; {}", conditions());
+    println!(
+        "| nodes | as | wall s | CPU s | nodes/s | CPU ms a node | peak MiB | on disk MB |\n|---|---|---|---|---|---|---|---|"
+    );
+    for count in SIZES {
+        for form in [Form::Recipes, Form::Files] {
+            println!("{}", fresh(count, form)?);
+        }
+    }
+    println!("\n==> the same one node at a time, {SINGLE} of 1000 nodes, and gzip of what came out; {}", conditions());
+    singles()?;
+    println!(
+        "\n==> edits among {MANY} nodes, daemon up, {AT_ONCE} at once ask for /system and /runtime; {}",
+        conditions()
+    );
+    edits()?;
+    println!("\n==> a site's hosts template that also reads the node, {SQUARE} nodes; {}", conditions());
+    square()?;
+    println!("{}", conditions());
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Recipes,
+    Files,
+}
+
+/// What one build took.
+struct Built {
+    wall: f64,
+    cpu: f64,
+    peak: f64,
+}
+
+impl Built {
+    fn line(&self, count: u32, form: &str, disk: u64) -> String {
+        let Built { wall, cpu, peak } = self;
+        let nodes = f64::from(count);
+        format!(
+            "| {count} | {form} | {wall:.2} | {cpu:.2} | {:.0} | {:.2} | {peak:.0} | {:.1} |",
+            nodes / wall,
+            cpu / nodes * 1e3,
+            disk as f64 / 1e6
+        )
+    }
+}
+
+/// A first build of all nodes.
+fn fresh(count: u32, form: Form) -> anyhow::Result<String> {
+    let site = Site::lay()?;
+    if form == Form::Files {
+        let need = u64::from(count) * (8 << 20);
+        let free = nix::sys::statvfs::statvfs(&site.at("provision"))?;
+        let free = free.blocks_available() * free.fragment_size();
+        if free < need {
+            return Ok(format!("| {count} | files | not measured: {} GB would not fit | | | | | |", need >> 30));
+        }
+    }
+    site.nodes(count)?;
+    site.materialize(form == Form::Files)?;
+    let built = build(&site, &["overlay", "build"])?;
+    let word = if form == Form::Files { "files" } else { "recipes" };
+    Ok(built.line(count, word, disk(&site.at("provision"))?))
+}
+
+fn build(site: &Site, words: &[&str]) -> anyhow::Result<Built> {
+    let (before, began) = (clock::children()?, Instant::now());
+    let mut process = Server::start(site.command(words).stdout(Stdio::null()))?;
+    let mut peak: f64 = 0.0;
+    let status = loop {
+        peak = peak.max(process.peak());
+        if let Some(status) = process.ended()? {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    ensure!(status.success(), "wwctl {words:?} ended with {status}");
+    Ok(Built { wall: began.elapsed().as_secs_f64(), cpu: clock::children()? - before, peak })
+}
+
+fn singles() -> anyhow::Result<()> {
+    let site = Site::lay()?;
+    site.nodes(1_000)?;
+    site.materialize(true)?;
+    let (before, began) = (clock::children()?, Instant::now());
+    for serial in 1..=SINGLE {
+        build(&site, &["overlay", "build", &name(serial)])?;
+    }
+    let nodes = f64::from(SINGLE);
+    let (wall, cpu) = (began.elapsed().as_secs_f64() / nodes, (clock::children()? - before) / nodes);
+    println!("one at a time, nothing shared: {:.1} nodes/s, {:.1} CPU ms a node", 1.0 / wall, cpu * 1e3);
+    let archive = site.at(&format!("provision/overlays/{}/__SYSTEM__.img", name(1)));
+    let before = clock::children()?;
+    let status = Command::new("gzip").arg("-c").arg(&archive).stdout(Stdio::null()).status().context("gzip")?;
+    ensure!(status.success(), "gzip ended with {status}");
+    println!("gzip of one system archive alone: {:.1} CPU ms", (clock::children()? - before) * 1e3);
+    Ok(())
+}
+
+/// What of the store tells builds and contents apart: the records that were written, and the content of each recipe.
+#[derive(Default)]
+struct Store {
+    records: BTreeMap<String, u64>,
+    contents: BTreeMap<String, String>,
+    pieces: usize,
+}
+
+impl Store {
+    fn look(site: &Site) -> anyhow::Result<Store> {
+        let mut store = Store::default();
+        let folder = site.at("provision/.overlays");
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".record") {
+                store.records.insert(name, entry.metadata()?.ino());
+            }
+        }
+        for entry in fs::read_dir(folder.join("recipes"))? {
+            let entry = entry?;
+            let recipe = fs::read(entry.path())?;
+            let beginning = String::from_utf8_lossy(recipe.get(..200).unwrap_or(&recipe)).into_owned();
+            let content = beginning.lines().nth(1).unwrap_or_default().to_owned();
+            store.contents.insert(entry.file_name().to_string_lossy().into_owned(), content);
+        }
+        store.pieces = fs::read_dir(folder.join("pieces"))?.count();
+        Ok(store)
+    }
+
+    /// How many builds there were since, and how many archives are others.
+    fn since(&self, before: &Store) -> (usize, usize) {
+        let builds = self.records.iter().filter(|(name, inode)| before.records.get(*name) != Some(inode)).count();
+        let others = self.contents.iter().filter(|(name, key)| before.contents.get(*name) != Some(key)).count();
+        (builds, others)
+    }
+}
+
+fn edits() -> anyhow::Result<()> {
+    let site = Site::lay()?;
+    site.nodes(MANY)?;
+    site.materialize(false)?;
+    build(&site, &["overlay", "build"])?;
+    let server = site.daemon()?;
+    let start = server.seconds()?;
+    println!(
+        "| what | edited node fresh after s | all asked, wall s | CPU s | p50 ms | p99 ms | builds | archives changed | pieces |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    ask(&site, &server, "nothing", None)?;
+    ask(&site, &server, "a comment", Some(&["node", "set", &name(MANY / 2), "--comment", "edited", "-y"]))?;
+    ask(&site, &server, "an address", Some(&["node", "set", &name(MANY / 2), "--ipaddr", "10.200.1.1", "-y"]))?;
+    println!(
+        "the daemon took {start:.2} CPU s to start, weighs {:.0} MiB now and {:.0} at most",
+        server.resident(),
+        server.peak()
+    );
+    Ok(())
+}
+
+/// One edit: the edited node asks at once, then everybody.
+fn ask(site: &Site, server: &Server, title: &str, edit: Option<&[&str]>) -> anyhow::Result<()> {
+    let before = Store::look(site)?;
+    let cpu = server.seconds()?;
+    if let Some(words) = edit {
+        site.wwctl(words)?;
+    }
+    let both = |serial: u32| {
+        let one = |stage: &str| format!("/{stage}/{}?assetkey=&compress=gz", mac(serial));
+        vec![one("system"), one("runtime")]
+    };
+    let first = load::play(&site.net, &Manner::plain(PORT, 1), vec![both(MANY / 2)])?.whole()?;
+    let manner = Manner { drop: true, keep: true, ..Manner::plain(PORT, AT_ONCE) };
+    let all = load::play(&site.net, &manner, (1..=MANY).map(both).collect())?.whole()?;
+    let cpu = server.seconds()? - cpu;
+    let mut times: Vec<u32> = all.steps.into_iter().flatten().collect();
+    let after = Store::look(site)?;
+    let (builds, others) = after.since(&before);
+    println!(
+        "| {title} | {:.2} | {:.1} | {cpu:.2} | {:.1} | {:.1} | {builds} | {others} | {} |",
+        first.wall,
+        all.wall,
+        f64::from(quantile(&mut times, 0.5)) / 1e3,
+        f64::from(quantile(&mut times, 0.99)) / 1e3,
+        after.pieces
+    );
+    Ok(())
+}
+
+fn square() -> anyhow::Result<()> {
+    let site = Site::lay()?;
+    site.nodes(SQUARE)?;
+    site.materialize(false)?;
+    let shipped = tests::place::dist()?.join("share/warewulf/overlays/hosts/rootfs/etc/hosts.ww");
+    let text = fs::read_to_string(&shipped).with_context(|| shipped.display().to_string())?;
+    let own = site.at("overlays/hosts/rootfs/etc");
+    fs::create_dir_all(&own)?;
+    fs::write(own.join("hosts.ww"), format!("{text}# these are the hosts that {{{{.Id}}}} knows\n"))?;
+    let built = build(&site, &["overlay", "build"])?;
+    println!(
+        "| nodes | as | wall s | CPU s | nodes/s | CPU ms a node | peak MiB | on disk MB |\n|---|---|---|---|---|---|---|---|"
+    );
+    println!("{}", built.line(SQUARE, "recipes", disk(&site.at("provision"))?));
+    Ok(())
+}
+
+/// Bytes that files below a folder take.
+fn disk(folder: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let data = entry.metadata()?;
+        bytes += if data.is_dir() { disk(&entry.path())? } else { data.blocks() * 512 };
+    }
+    Ok(bytes)
+}
