@@ -293,6 +293,8 @@ paths:
 "
         );
         fs::write(self.conf(), conf)?;
+        // An emulated clock that stands still while the host is busy makes the kernel think its timer broken
+        // (no_timer_check); and a machine that panics goes off, so that nobody waits for it.
         let nodes = format!(
             "\
 nodeprofiles:
@@ -317,6 +319,8 @@ nodeprofiles:
         - console=ttyS0,115200
         - net.ifnames=0
         - mitigations=off
+        - no_timer_check
+        - panic=1
     init: /sbin/init
     root: {node_root}
 nodes: {{}}

@@ -19,6 +19,7 @@ usage: cargo xtask RECIPE
   test         everything that must hold, from formatting to machines that boot
   dist         the release as it is installed, in target/dist
   bench boot        seconds from power-on to the boot script, with and without what spares the waits
+  bench boots       seconds of boots by stage, firmware and root, and the least memory a node comes up with
   bench dhcp        leases a second, durable, by a daemon on one processor
   bench tftp        64 MB by TFTP, beside dnsmasq's server
   bench image       processor time of a GiB of image, beside plain sendfile and a copy loop
@@ -50,7 +51,7 @@ fn run(words: &[String]) -> anyhow::Result<ExitCode> {
         ["test"] => suite::run(&place, route),
         ["demo", rest @ ..] => lab::run(&place, route, "demo", rest),
         ["bench", "boot", rest @ ..] => lab::run(&place, route, "bench-boot", rest),
-        ["bench", name @ ("dhcp" | "tftp" | "image" | "heartbeat" | "storm" | "overlays"), rest @ ..] => {
+        ["bench", name @ ("boots" | "dhcp" | "tftp" | "image" | "heartbeat" | "storm" | "overlays"), rest @ ..] => {
             lab::run(&place, route, &format!("bench-{name}"), rest)
         }
         _ => {

@@ -1,6 +1,7 @@
 //! `lab`: what `cargo xtask demo` and `cargo xtask bench` become once everything is built.
 
 mod bench;
+mod bench_boots;
 mod bench_dhcp;
 mod bench_heartbeat;
 mod bench_image;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(Firmware::Bios),
         ["demo", "--uefi"] => demo::run(Firmware::Uefi),
         ["bench-boot"] => bench::run(),
+        ["bench-boots", words @ ..] => bench_boots::run(words),
         ["bench-dhcp"] => bench_dhcp::run(),
         ["bench-heartbeat"] => bench_heartbeat::run(),
         ["bench-image"] => bench_image::run(),
@@ -37,7 +39,9 @@ fn main() -> ExitCode {
         ["image"] => tests::place::cache()
             .and_then(|cache| tests::image::rootfs(&cache))
             .map(|root| println!("{}", root.display())),
-        _ => Err(anyhow::anyhow!("usage: lab demo|image|bench-{{boot,dhcp,heartbeat,image,overlays,storm,tftp}}")),
+        _ => {
+            Err(anyhow::anyhow!("usage: lab demo|image|bench-{{boot,boots,dhcp,heartbeat,image,overlays,storm,tftp}}"))
+        }
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
