@@ -8,6 +8,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod configured;
 mod empty;
 mod faults;
 mod first_light;
