@@ -585,3 +585,23 @@ fn a_restart_of_the_controller_forgets_no_node() {
     assert_eq!(kept["nodes"].as_array().unwrap().len(), 1);
     assert_eq!(kept["nodes"][0]["sent"], "oak.img");
 }
+
+#[test]
+fn an_asset_key_is_never_in_the_log() {
+    let mut world = running();
+    for target in [
+        "/ipxe/02:00:00:00:00:02?assetkey=SECRET",
+        "/image/02:00:00:00:00:02?assetkey=SECRET&compress=odd",
+        "/kernel?wwid=02:00:00:00:00:02&assetkey=SECRET",
+        "/provision/02:00:00:00:00:02?stage=none&assetkey=SECRET",
+        "/files/none?wwid=02:00:00:00:00:02&assetkey=SECRET",
+        "/nowhere?assetkey=SECRET",
+        "/ipxe/02:00:00:00:00:02?assetkey=SECRET%zz",
+    ] {
+        world.fetch(target);
+    }
+    world.exchange(&Way::default(), b"GET /ipxe/?assetkey=SECRET BAD\r\n\r\n", false);
+    world.stop();
+    assert!(world.log().contains("c002") || world.log().contains("02:00:00:00:00:02"), "{}", world.log());
+    assert!(!world.log().contains("SECRET"), "{}", world.log());
+}

@@ -383,3 +383,32 @@ fn files_that_are_no_utf_8_are_refused_with_their_place() {
     let ran = world.run(&["node", "list"]);
     assert!(ran.stderr.contains("warewulf.conf: line 1, column 7: this is no text in UTF-8"), "{}", ran.stderr);
 }
+
+#[test]
+fn an_address_in_a_profile_that_many_nodes_get_is_told() {
+    let world = World::with_nodes("nodeprofiles:\n  p: {}\nnodes:\n  n1: {profiles: [p]}\n  n2: {profiles: [p]}\n");
+    let ran = ok(&world, &["profile", "set", "-y", "p", "--ipaddr", "10.20.0.9", "--netmask", "255.255.0.0"]);
+    assert_eq!(ran.stderr, "WARN   : address 10.20.0.9 is that of n1/default and n2/default\n");
+    let ran = ok(&world, &["profile", "set", "-y", "p", "--netmask", "255.255.255.0", "--ipaddr", "UNSET"]);
+    assert_eq!(ran.stderr, "");
+}
+
+#[test]
+fn a_word_that_is_nearly_one_is_answered_with_the_one_that_was_meant() {
+    let world = World::with_nodes(NONE);
+    for (words, says) in [
+        (&["profil"][..], "ERROR: unrecognized subcommand 'profil'; a similar subcommand exists: 'profile'\n"),
+        (&["node", "list", "--jsn"], "ERROR: unexpected argument '--jsn' found; a similar argument exists: '--json'\n"),
+    ] {
+        assert_eq!(world.run(words).stderr, says);
+    }
+}
+
+#[test]
+fn a_nodes_conf_that_is_made_anew_is_for_root_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::with_nodes(NONE);
+    let new = world.path("new.conf");
+    ok(&world, &["upgrade", "nodes", "--add-defaults=0", "--replace-overlays=F", "-o", new.to_str().unwrap()]);
+    assert_eq!(new.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+}

@@ -225,9 +225,10 @@ fn reader_is_gone(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(broken)
 }
 
-/// What clap says, without its usage text: the first paragraph, on one line.
+/// What clap says, without its usage text, on one line: the first paragraph, and its tips.
 fn first_line(text: &str) -> String {
     let text = text.trim_start_matches("error: ");
     let paragraph: Vec<&str> = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
-    paragraph.join(" ")
+    let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+    [paragraph.join(" ")].into_iter().chain(tips.map(String::from)).collect::<Vec<_>>().join("; ")
 }

@@ -64,7 +64,7 @@ pub fn run(site: &Site, verbs: Verbs) -> anyhow::Result<()> {
             let input = input_path.unwrap_or_else(|| site.conf_path.clone());
             let (doc, notes) = upgraded(&read(&input)?).with_context(|| input.display().to_string())?;
             tell(&notes);
-            put(&output_path.unwrap_or_else(|| site.conf_path.clone()), &yaml(&doc, 2, 0))
+            put(&output_path.unwrap_or_else(|| site.conf_path.clone()), &yaml(&doc, 2, 0), 0o644)
         }
         Verb::Nodes { add_defaults, replace_overlays, input_path, output_path, with_warewulfconf } => {
             let input = input_path.unwrap_or_else(|| site.conf.paths.nodes_conf());
@@ -79,7 +79,8 @@ pub fn run(site: &Site, verbs: Verbs) -> anyhow::Result<()> {
             let (conf, notes) = upgrade::nodes(&read(&input)?, options, &mounts, &has_kernel)
                 .with_context(|| input.display().to_string())?;
             tell(&notes);
-            put(&output_path.unwrap_or_else(|| site.conf.paths.nodes_conf()), &conf.text())
+            // It may hold passwords of BMCs.
+            put(&output_path.unwrap_or_else(|| site.conf.paths.nodes_conf()), &conf.text(), 0o600)
         }
     }
 }
@@ -94,11 +95,12 @@ fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
 }
 
-fn put(path: &Path, text: &str) -> anyhow::Result<()> {
+/// `mode`: of a file that was not there; one that was keeps its own.
+fn put(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     if path == Path::new("-") {
         return say::answer(text);
     }
-    let mut mode = 0o644;
+    let mut mode = mode;
     if let Ok(old) = std::fs::metadata(path) {
         mode = old.permissions().mode() & 0o7777;
         let mut beside = path.to_path_buf().into_os_string();

@@ -1,10 +1,10 @@
 //! Warnings about entries that were just written: what the model finds doubled, and names of images, profiles and
 //! overlays that are not on this controller. Warnings only: nodes.conf may be written before the image is imported.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::lint::doubles;
-use model::{NodesConf, Profile};
+use model::{Node, NodesConf, Profile};
 
 use crate::site::Site;
 
@@ -36,10 +36,26 @@ pub fn warnings(
         }
     }
     let mut lines: Vec<String> = lines.into_iter().collect();
-    if !of_profiles && !readdressed.is_empty() {
-        lines.extend(doubles(&site.conf, &after.all_merged(), &readdressed));
+    if !readdressed.is_empty() {
+        let merged = after.all_merged();
+        if of_profiles {
+            readdressed = readdressed_nodes(&before.all_merged(), &merged);
+        }
+        lines.extend(doubles(&site.conf, &merged, &readdressed));
     }
     lines
+}
+
+/// The nodes that have other devices now: an address in a profile is that of every node below it.
+fn readdressed_nodes(before: &[Node], after: &[Node]) -> Vec<String> {
+    let old: BTreeMap<&str, &Node> = before.iter().map(|node| (node.id.as_str(), node)).collect();
+    let changed = after.iter().filter(|node| {
+        old.get(node.id.as_str()).is_none_or(|old| {
+            (&old.profile.network_devices, old.profile.ipmi.ipaddr)
+                != (&node.profile.network_devices, node.profile.ipmi.ipaddr)
+        })
+    });
+    changed.map(|node| node.id.clone()).collect()
 }
 
 /// What the entry names, and what is not there.
