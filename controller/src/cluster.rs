@@ -1,11 +1,11 @@
 //! The snapshot that every server works with: configuration, nodes, an index over them; swapped whole.
 //!
 //! A request looks itself whether warewulf.conf or nodes.conf is another file than the one that was read (inode, size,
-//! change time): the next request after an edit sees the new state. Watching only makes that request a quick one. A file
-//! that cannot be understood changes nothing: the last good snapshot goes on serving, and the trouble is told in the log
-//! and in the status document.
+//! change time): the next request after an edit sees the new state, however quick the edits and whatever times an editor
+//! gives the file. Watching only makes that request a quick one. A file that cannot be understood changes nothing: the
+//! last good snapshot goes on serving, and the trouble is told in the log and in the status document.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use boot::http::Directory;
 use model::{Node, NodesConf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
-use crate::build::Works;
+use crate::build::{Works, tick, wait};
 use crate::serve::Shutdown;
 use crate::site::Site;
 use crate::status::Book;
@@ -74,8 +74,8 @@ struct Inner {
     reading: Mutex<()>,
     /// Held while an unknown address is given a node.
     claiming: tokio::sync::Mutex<()>,
-    /// Places for overlay builds that requests cause.
-    builds: Arc<Semaphore>,
+    /// Held by the one request that has the files read; the others wait here, and in no thread.
+    refreshing: tokio::sync::Mutex<()>,
     /// The generation, for those who wait for the next.
     swapped: watch::Sender<u64>,
     status: Book,
@@ -84,7 +84,7 @@ struct Inner {
 impl Shared {
     /// The handle over the state that `site` and its nodes.conf give.
     pub fn new(site: Site) -> Shared {
-        let seen = Stamps::take(&site);
+        let seen = Stamps::settled(&site);
         let empty = Cluster { usable: false, ..Cluster::new(site.clone(), NodesConf::default(), 0, Arc::default()) };
         let shared = Shared(Arc::new(Inner {
             stamps: ArcSwap::from_pointee(seen.clone()),
@@ -92,7 +92,7 @@ impl Shared {
             trouble: ArcSwapOption::empty(),
             reading: Mutex::new(()),
             claiming: tokio::sync::Mutex::new(()),
-            builds: Arc::new(Semaphore::new(builds_at_once())),
+            refreshing: tokio::sync::Mutex::new(()),
             swapped: watch::Sender::new(0),
             status: crate::status::keep::remembered(&site),
         }));
@@ -107,6 +107,10 @@ impl Shared {
 
     /// The snapshot after a look at the files. Waits while they are read, if they changed.
     pub async fn fresh(&self) -> Arc<Cluster> {
+        if !self.is_stale() {
+            return self.current();
+        }
+        let _turn = self.0.refreshing.lock().await;
         if !self.is_stale() {
             return self.current();
         }
@@ -154,20 +158,16 @@ impl Shared {
         self.0.claiming.lock().await
     }
 
-    /// A place to build an overlay in; first come, first served.
-    pub async fn build_place(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.builds.clone().acquire_owned().await.ok()
-    }
-
     fn is_stale(&self) -> bool {
-        **self.0.stamps.load() != Stamps::take(&self.current().site)
+        let seen = self.0.stamps.load();
+        seen.moving || **seen != Stamps::take(&self.current().site, &mut |_| ())
     }
 
     /// Reads both files. What cannot be understood leaves the snapshot as it is. The lock is the caller's.
     fn read(&self) {
         let current = self.current();
         // Before the files: one that changes while it is read is then read again at the next look.
-        let seen = Stamps::take(&current.site);
+        let seen = Stamps::settled(&current.site);
         match Site::read(current.site.conf_path.clone()) {
             Ok(site) => self.read_nodes(site, seen),
             Err(error) => self.keep_last_good(&error, seen),
@@ -177,7 +177,7 @@ impl Shared {
     /// `seen`: what the files were before they were read.
     fn read_nodes(&self, site: Site, seen: Stamps) {
         // nodes.conf may lie elsewhere by the new configuration.
-        let stamps = Stamps { conf: seen.conf, nodes: Stamp::of(&site.conf.paths.nodes_conf()) };
+        let stamps = Stamps { conf: seen.conf, ..Stamps::settled(&site) };
         let nodes = if site.conf.paths.nodes_conf().exists() {
             store::nodes::load(&site)
         } else {
@@ -212,11 +212,6 @@ impl Shared {
     }
 }
 
-/// Enough to keep the processors busy while some builds wait for the disk.
-fn builds_at_once() -> usize {
-    2 * std::thread::available_parallelism().map_or(2, usize::from)
-}
-
 /// Reads the files when one of them changes, so that the next request need not. Ends on shutdown.
 ///
 /// # Errors
@@ -227,9 +222,15 @@ pub async fn watch(shared: Shared, shutdown: Shutdown) -> io::Result<()> {
     if let Err(error) = &watcher {
         tracing::warn!("files are not watched, each request looks for itself: {error}");
     }
+    let mut again = tokio::time::interval(MEND);
+    again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             Some(()) = rung.recv() => {}
+            _ = again.tick() => {
+                wait::mend(&shared);
+                continue;
+            }
             () = shutdown.requested() => return Ok(()),
         }
         // An editor writes in several steps; half a file would only be an error in the log.
@@ -240,6 +241,9 @@ pub async fn watch(shared: Shared, shutdown: Shutdown) -> io::Result<()> {
 
 /// How long a changed file is left alone before it is read ahead of a request.
 const SETTLE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How often overlays that could not be built are looked at, though their nodes do not ask.
+const MEND: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Rings `bell` when something happens in a folder of the files. Folders, because the files are replaced by rename.
 fn watcher(site: &Site, bell: tokio::sync::mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
@@ -267,11 +271,20 @@ fn watcher(site: &Site, bell: tokio::sync::mpsc::Sender<()>) -> notify::Result<n
 struct Stamps {
     conf: Option<Stamp>,
     nodes: Option<Stamp>,
+    /// They are written all the time, so that the stamps tell nothing.
+    moving: bool,
 }
 
 impl Stamps {
-    fn take(site: &Site) -> Stamps {
-        Stamps { conf: Stamp::of(&site.conf_path), nodes: Stamp::of(&site.conf.paths.nodes_conf()) }
+    fn take(site: &Site, saw: &mut dyn FnMut(&Metadata)) -> Stamps {
+        let nodes = Stamp::of(&site.conf.paths.nodes_conf(), saw);
+        Stamps { conf: Stamp::of(&site.conf_path, saw), nodes, moving: false }
+    }
+
+    /// Stamps that no later change bears: waits out the tick of the clock in which a file changed. Blocks.
+    fn settled(site: &Site) -> Stamps {
+        let (stamps, settled) = tick::settled(|tick| Stamps::take(site, &mut |data| tick.saw(data)));
+        Stamps { moving: !settled, ..stamps }
     }
 }
 
@@ -286,8 +299,9 @@ struct Stamp {
 
 impl Stamp {
     /// `None`: the file is not there.
-    fn of(path: &Path) -> Option<Stamp> {
+    fn of(path: &Path, saw: &mut dyn FnMut(&Metadata)) -> Option<Stamp> {
         let data = fs::metadata(path).ok()?;
+        saw(&data);
         Some(Stamp {
             device: data.dev(),
             inode: data.ino(),
@@ -343,6 +357,68 @@ mod tests {
         assert_eq!(shared.current().generation, 2);
         shared.refresh();
         assert_eq!(shared.current().generation, 2, "nothing changed, nothing was read");
+    }
+
+    #[test]
+    fn every_one_of_many_quick_edits_is_seen_both_in_place_and_by_rename() {
+        let (home, shared) = Home::new("nodes: {c0: {}}");
+        for round in 1..60 {
+            // Of one length, many within a tick of the clock.
+            let text = format!("nodes: {{c{}: {{}}}}", round % 10);
+            if round % 3 == 0 {
+                write(home.path(".nodes.conf.swp"), &text).unwrap();
+                fs::rename(home.path(".nodes.conf.swp"), home.path("nodes.conf")).unwrap();
+            } else {
+                home.nodes(&text);
+            }
+            shared.refresh();
+            assert_eq!(names(&shared), [format!("c{}", round % 10)], "round {round}");
+        }
+    }
+
+    #[test]
+    fn an_older_file_put_back_with_its_times_is_seen() {
+        let (home, shared) = Home::new("nodes: {c1: {}}");
+        let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86_400);
+        home.nodes("nodes: {c2: {}}");
+        fs::File::options().write(true).open(home.path("nodes.conf")).unwrap().set_modified(old).unwrap();
+        shared.refresh();
+        assert_eq!(names(&shared), ["c2"]);
+        write(home.path("backup"), "nodes: {c3: {}}").unwrap();
+        fs::File::options().write(true).open(home.path("backup")).unwrap().set_modified(old).unwrap();
+        fs::rename(home.path("backup"), home.path("nodes.conf")).unwrap();
+        shared.refresh();
+        assert_eq!(names(&shared), ["c3"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn thousands_that_ask_after_one_edit_read_it_once_and_hold_up_nobody() {
+        let (home, shared) = Home::new("nodes: {c1: {}}");
+        home.nodes("nodes: {c2: {}}");
+        // Somebody reads, and takes his time.
+        let (holds, held) = std::sync::mpsc::channel();
+        let (done, end) = std::sync::mpsc::channel::<()>();
+        let slow = shared.clone();
+        let reader = std::thread::spawn(move || {
+            let _reading = slow.0.reading.lock().unwrap();
+            holds.send(()).unwrap();
+            let _ = end.recv();
+        });
+        held.recv().unwrap();
+        let asking: Vec<_> = (0..2000)
+            .map(|_| {
+                let shared = shared.clone();
+                tokio::spawn(async move { shared.fresh().await.generation })
+            })
+            .collect();
+        for number in 0..100 {
+            assert_eq!(tokio::task::spawn_blocking(move || number).await.unwrap(), number);
+        }
+        drop(done);
+        reader.join().unwrap();
+        for asked in asking {
+            assert_eq!(asked.await.unwrap(), 2);
+        }
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archive::Kind;
+use controller::build::wait;
 use controller::build::{OverlayKind, Works, Workshop, fresh_overlay};
-use controller::cluster::Cluster;
+use controller::cluster::{Cluster, Shared};
 use controller::site::Site;
 use model::{Conf, NodesConf};
 
@@ -35,8 +36,6 @@ impl Place {
     }
 
     fn put(&self, path: &str, text: &str) {
-        // Times of change come in ticks of some milliseconds.
-        std::thread::sleep(Duration::from_millis(12));
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -46,13 +45,17 @@ impl Place {
         self.put("etc/warewulf/nodes.conf", text);
     }
 
-    /// The state of the cluster, read anew as a daemon would after a change.
-    fn cluster_with(&self, autobuild: bool) -> Cluster {
+    fn conf(&self, autobuild: bool) -> String {
         let root = self.dir.path().display();
-        let conf = format!(
+        format!(
             "ipaddr: 10.0.0.1\nnetmask: 255.0.0.0\nwarewulf: {{autobuild overlays: {autobuild}}}\npaths:\n  sysconfdir: {root}/etc\n  \
              datadir: {root}/share\n  wwoverlaydir: {root}/overlays\n  wwchrootdir: {root}/chroots\n  wwprovisiondir: {root}/provision\n"
-        );
+        )
+    }
+
+    /// The state of the cluster, read anew as a daemon would after a change.
+    fn cluster_with(&self, autobuild: bool) -> Cluster {
+        let conf = self.conf(autobuild);
         let site = Site { conf_path: self.path("etc/warewulf/warewulf.conf"), conf: Conf::parse(&conf).unwrap() };
         let nodes = NodesConf::parse(&fs::read_to_string(self.path("etc/warewulf/nodes.conf")).unwrap()).unwrap();
         let generation = self.path("etc/warewulf/nodes.conf").metadata().unwrap().ctime_nsec().unsigned_abs();
@@ -61,6 +64,13 @@ impl Place {
 
     fn cluster(&self) -> Cluster {
         self.cluster_with(true)
+    }
+
+    /// The handle of a daemon over the same files.
+    fn shared(&self) -> Shared {
+        let site = self.cluster().site;
+        fs::write(&site.conf_path, self.conf(true)).unwrap();
+        Shared::new(site)
     }
 
     fn fresh(&self, kind: OverlayKind) -> Built {
@@ -196,7 +206,7 @@ fn when_a_build_fails_the_last_good_archive_is_sent_until_it_is_mended() {
     assert_eq!(place.system(), before);
     let problems = place.works.problems(&place.cluster().merged);
     assert_eq!(problems.len(), 1);
-    assert!(problems[0].starts_with("the system overlay of n1 is not built: node n1: overlay base: "), "{problems:?}");
+    assert!(problems[0].starts_with("the system overlay of n1 is not built: overlay base: "), "{problems:?}");
     place.put("share/warewulf/overlays/base/rootfs/etc/motd.ww", "mended {{.Id}}\n");
     assert_eq!(place.system().text("etc/motd"), "mended n1\n");
     assert_eq!(place.works.problems(&place.cluster().merged), Vec::<String>::new());
@@ -218,6 +228,8 @@ fn an_overlay_that_is_not_there_is_named_and_nothing_is_left_behind() {
 fn an_archive_that_we_did_not_make_is_sent_unless_it_is_older_than_nodes_conf() {
     let place = Place::new();
     place.put("provision/overlays/n1/__RUNTIME__.img", "by hand");
+    // Times of change come in ticks of some milliseconds, and only the order of the two files tells their age.
+    std::thread::sleep(Duration::from_millis(12));
     let path = fresh_overlay(&place.cluster(), "n1", OverlayKind::Runtime).unwrap();
     assert_eq!(fs::read_to_string(path).unwrap(), "by hand");
     place.nodes("nodes: {n1: {system overlay: [base], runtime overlay: [live]}, n2: {}}");
@@ -357,4 +369,97 @@ fn where_a_folder_link_of_the_image_leads_is_an_input() {
     assert_eq!(place.runtime().text("usr/lib64/agent"), "x");
     fs::remove_file(root.join("lib64")).unwrap();
     assert_eq!(place.runtime().text("lib64/agent"), "x");
+}
+
+#[test]
+fn every_one_of_many_quick_edits_of_one_length_is_in_the_next_archive() {
+    let place = Place::new();
+    place.put("etc/warewulf/more", "0");
+    for round in 0..30 {
+        let text = format!("{}", round % 10);
+        place.put("share/warewulf/overlays/base/rootfs/etc/plain", &text);
+        assert_eq!(place.system().text("etc/plain"), text, "round {round}");
+        place.put("etc/warewulf/more", &text);
+        assert_eq!(place.runtime().text("etc/more"), format!("{text}|\n"), "round {round}");
+    }
+}
+
+#[test]
+fn an_edit_that_is_undone_takes_its_trouble_with_it() {
+    let place = Place::new();
+    let file = "share/warewulf/overlays/base/rootfs/etc/motd.ww";
+    let before = place.system();
+    let good = place.path(file).with_extension("old");
+    fs::rename(place.path(file), &good).unwrap();
+    place.put(file, "{{.Nothing}}\n");
+    assert_eq!(place.system(), before);
+    assert_eq!(place.works.problems(&place.cluster().merged).len(), 1);
+    fs::rename(&good, place.path(file)).unwrap();
+    assert_eq!(place.system().text("etc/motd"), "welcome to n1\n");
+    assert_eq!(place.works.problems(&place.cluster().merged), Vec::<String>::new());
+}
+
+/// As a request asks.
+async fn ask(shared: &Shared, node: &str, kind: OverlayKind) -> Result<Built, String> {
+    let cluster = shared.fresh().await;
+    let path = wait::overlay(shared, &cluster, cluster.node(node).unwrap(), kind).await;
+    path.map(|path| Built::of(&path)).map_err(|refusal| refusal.to_string())
+}
+
+#[tokio::test]
+async fn a_request_sees_every_edit_and_builds_nothing_without_one() {
+    let place = Place::new();
+    let shared = place.shared();
+    let works = Arc::clone(&shared.current().works);
+    let first = ask(&shared, "n1", OverlayKind::Runtime).await.unwrap();
+    for _ in 0..5 {
+        assert_eq!(ask(&shared, "n1", OverlayKind::Runtime).await.unwrap(), first);
+    }
+    assert_eq!(works.builds(), 2, "one of each kind");
+    for round in 0..10 {
+        let text = format!("{round}");
+        place.put("etc/warewulf/more", &text);
+        let now = ask(&shared, "n1", OverlayKind::Runtime).await.unwrap();
+        assert_eq!(now.text("etc/more"), format!("{text}|\n"));
+        assert_eq!(ask(&shared, "n1", OverlayKind::Runtime).await.unwrap(), now);
+    }
+    place.nodes("nodes: {n1: {system overlay: [base], runtime overlay: [live], tags: {rack: r9}}}");
+    assert_eq!(ask(&shared, "n1", OverlayKind::Runtime).await.unwrap().text("etc/more"), "9|r9\n");
+    // A site overlay that comes to hide the distribution's.
+    place.put("overlays/live/rootfs/etc/more", "the site's");
+    assert_eq!(ask(&shared, "n1", OverlayKind::Runtime).await.unwrap().text("etc/more"), "the site's");
+    fs::remove_dir_all(place.path("overlays/live")).unwrap();
+    assert_eq!(ask(&shared, "n1", OverlayKind::Runtime).await.unwrap().text("etc/more"), "9|r9\n");
+}
+
+#[tokio::test]
+async fn a_node_that_fails_stops_no_other_and_is_told_as_long_as_it_fails() {
+    let place = Place::new();
+    place.nodes("nodes: {n1: {runtime overlay: [live]}, n2: {runtime overlay: [live]}, n3: {runtime overlay: [live]}}");
+    let more = "share/warewulf/overlays/live/rootfs/etc/more.ww";
+    place.put(more, "good {{.Id}}\n");
+    let shared = place.shared();
+    let good = ask(&shared, "n2", OverlayKind::Runtime).await.unwrap();
+    place.put(more, "{{if ne .Id \"n3\"}}{{.Nothing}}{{end}}better {{.Id}}\n");
+    let refused = ask(&shared, "n1", OverlayKind::Runtime).await.unwrap_err();
+    assert!(refused.contains("can't evaluate field Nothing"), "{refused}");
+    assert_eq!(ask(&shared, "n2", OverlayKind::Runtime).await.unwrap(), good);
+    assert_eq!(ask(&shared, "n3", OverlayKind::Runtime).await.unwrap().text("etc/more"), "better n3\n");
+    let works = Arc::clone(&shared.current().works);
+    let tries = works.builds();
+    for _ in 0..3 {
+        let problems = shared.problems();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with("the runtime overlay of n[1-2] is not built: overlay live: "), "{problems:?}");
+        assert_eq!(ask(&shared, "n2", OverlayKind::Runtime).await.unwrap(), good);
+    }
+    assert_eq!(works.builds(), tries, "what failed is not tried again before something changes");
+    // Mended, and neither node asks.
+    place.put(more, "mended {{.Id}}\n");
+    shared.fresh().await;
+    wait::mend(&shared);
+    while !shared.problems().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ask(&shared, "n1", OverlayKind::Runtime).await.unwrap().text("etc/more"), "mended n1\n");
 }

@@ -3,30 +3,46 @@
 //! Paths in an image never leave the image: the kernel resolves them with the image as root.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use model::conf::Paths;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use render::layer::ImageLinks;
-use render::reads::Read;
-use render::source::Source;
+use render::reads::{Read, ReadSet};
+use render::source::{self, Source};
 use sha2::{Digest, Sha256};
 
+use super::known::{Eyes, Known, What};
+use super::tick::{self, Tick};
 use super::trees::stamp;
+use super::watch::{Moment, Places};
 
 /// Files below the paths of the site.
 #[derive(Debug)]
 pub struct Disk {
     paths: Paths,
+    /// Who keeps the states of files until something happens to them.
+    eyes: Option<Arc<Eyes>>,
+    /// The states of many files together, and until when they hold.
+    together: Arc<Together>,
 }
+
+/// Identity of the reads, and where relative paths and images lie -> since when they are kept, and their state.
+pub type Together = Mutex<HashMap<([u8; 32], PathBuf, PathBuf), (Moment, [u8; 32])>>;
 
 impl Disk {
     pub fn new(paths: Paths) -> Disk {
-        Disk { paths }
+        Disk { paths, eyes: None, together: Arc::default() }
+    }
+
+    /// The same files, of which only those are looked at to which something happened.
+    pub fn watched(paths: Paths, eyes: Arc<Eyes>, together: Arc<Together>) -> Disk {
+        Disk { paths, eyes: Some(eyes), together }
     }
 
     fn place(&self, path: &str) -> PathBuf {
@@ -70,10 +86,53 @@ impl Source for Disk {
     }
 
     fn state(&self, read: &Read) -> [u8; 32] {
+        let look = || Ok::<Known, Infallible>(Known::State(self.look(read)));
+        let Some(eyes) = &self.eyes else { return self.look(read) };
+        let what =
+            What::Read { etc: self.paths.etc(), images: self.paths.wwchrootdir.clone(), read: Box::new(read.clone()) };
+        match eyes.kept(what, |places| self.places(read, places), look) {
+            Ok(Known::State(state)) => state,
+            Ok(Known::Overlay(_)) => self.look(read),
+        }
+    }
+
+    fn states(&self, reads: &ReadSet) -> [u8; 32] {
+        let together = || self.together.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = self.eyes.as_ref().map(|eyes| eyes.moment());
+        let what = (reads.id(), self.paths.etc(), self.paths.wwchrootdir.clone());
+        let known = together().get(&what).copied();
+        if let (Some(begun), Some((then, state))) = (begun, known)
+            && begun.same_since(then)
+        {
+            return state;
+        }
+        let state = source::states(reads, |read| self.state(read));
+        if let (Some(eyes), Some(begun)) = (&self.eyes, begun)
+            && eyes.moment().kept_since(begun)
+        {
+            together().insert(what, (begun, state));
+        }
+        state
+    }
+}
+
+impl Disk {
+    fn look(&self, read: &Read) -> [u8; 32] {
+        let (mut digest, settled) = tick::settled(|tick| self.glance(read, tick));
+        if !settled {
+            digest.update(tick::never_again());
+        }
+        digest.finalize().into()
+    }
+
+    fn glance(&self, read: &Read, tick: &mut Tick) -> Sha256 {
         let mut digest = Sha256::new();
         match read {
             Read::File(path) => match fs::metadata(self.place(path)) {
-                Ok(data) => stamp(&mut digest, &data),
+                Ok(data) => {
+                    tick.saw(&data);
+                    stamp(&mut digest, &data);
+                }
                 Err(error) => digest.update(error.kind().to_string()),
             },
             Read::Link(path) => digest.update(self.resolve(path).unwrap_or_default()),
@@ -82,7 +141,10 @@ impl Source for Disk {
                     inside(&root, Path::new(path), OFlag::O_PATH).and_then(|file| file.metadata()).ok()
                 });
                 match opened {
-                    Some(data) => stamp(&mut digest, &data),
+                    Some(data) => {
+                        tick.saw(&data);
+                        stamp(&mut digest, &data);
+                    }
                     None => digest.update("none"),
                 }
             }
@@ -96,7 +158,52 @@ impl Source for Disk {
             }
             Read::Own(_) | Read::World(_) | Read::Conf(_) | Read::Environment(_) => {}
         }
-        digest.finalize().into()
+        digest
+    }
+
+    /// All that [`Disk::look`] looks at.
+    fn places(&self, read: &Read, places: &mut Places<'_>) {
+        match read {
+            Read::File(path) => {
+                places.path(&self.place(path));
+            }
+            Read::Link(path) => {
+                places.way(&self.place(path));
+            }
+            Read::ImageFile { image, path } => {
+                if let Some(root) = self.image_root(image) {
+                    places.path_in(&root, Path::new(path));
+                }
+            }
+            Read::ImageLink { image, path } => {
+                if let Some(root) = self.image_root(image) {
+                    places.way_in(&root, Path::new(path));
+                }
+            }
+            Read::ImageKernel(image) => {
+                if let Some(root) = self.image_root(image) {
+                    kernel_places(&root, places);
+                }
+            }
+            Read::Own(_) | Read::World(_) | Read::Conf(_) | Read::Environment(_) => {}
+        }
+    }
+}
+
+/// Where an image may have kernels: `image::kernels::list`.
+fn kernel_places(root: &Path, places: &mut Places<'_>) {
+    for folder in ["/boot", "/lib/modules"] {
+        let Some(real) = places.path_in(root, Path::new(folder)) else { continue };
+        for entry in fs::read_dir(real).into_iter().flatten().flatten() {
+            let inside = Path::new(folder).join(entry.file_name());
+            if folder == "/boot" {
+                places.path_in(root, &inside);
+            } else {
+                for name in ["vmlinuz", "vmlinuz.gz"] {
+                    places.path_in(root, &inside.join(name));
+                }
+            }
+        }
     }
 }
 

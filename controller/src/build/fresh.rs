@@ -8,44 +8,112 @@ use std::sync::{Arc, PoisonError};
 use model::Node;
 
 use super::files::Files;
+use super::known::Eyes;
 use super::make::{build, input};
-use super::{BuildError, OverlayKind, Workshop, group};
+use super::watch::Moment;
+use super::{BuildError, OverlayKind, Works, Workshop, group};
+use crate::site::Site;
 
-/// The archive, built when it must be.
-pub(super) fn fresh(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<PathBuf, BuildError> {
+/// How an archive stands.
+#[derive(Debug)]
+#[must_use]
+pub(super) enum Standing {
+    /// It is what a build would make, or nobody asks for more.
+    Fresh(PathBuf),
+    /// It must be built.
+    Stale,
+    /// It must be built, and that failed before with the same inputs.
+    Failed(BuildError),
+}
+
+/// When an archive was found to be fresh, and as which files: until something happens, it still is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Settled {
+    moment: Moment,
+    generation: u64,
+    files: String,
+}
+
+/// The archive when nothing happened since it was found to be fresh: the quick answer, a few system calls. `None` means
+/// that somebody must look.
+pub(super) fn settled(works: &Works, site: &Site, generation: u64, node: &Node, kind: OverlayKind) -> Option<PathBuf> {
+    let files = Files::of(site, &node.id, kind);
+    let settled = works.settled.lock().unwrap_or_else(PoisonError::into_inner).get(&files.image).cloned()?;
+    let now = works.eyes.moment();
+    let same = now.same_since(settled.moment)
+        && generation == settled.generation
+        && site.conf.warewulf.autobuild_overlays
+        && files.identity().as_ref() == Some(&settled.files);
+    same.then_some(files.image)
+}
+
+/// Looks how an archive stands. Blocks.
+pub(super) fn look(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Standing {
     let files = Files::of(&shop.site, &node.id, kind);
-    if !must_build(shop, node, kind, &files) {
-        return Ok(files.image);
+    let eyes: &Eyes = &shop.works.eyes;
+    let begun = eyes.moment();
+    if must_build(shop, node, kind, &files) {
+        return match failed_before(shop, node, kind, &files) {
+            Some(error) => Standing::Failed(error),
+            None => Standing::Stale,
+        };
+    }
+    // What failed was undone.
+    shop.works.troubles.clear(&files.image);
+    let now = eyes.moment();
+    if now.kept_since(begun)
+        && let Some(identity) = files.identity()
+    {
+        let settled = Settled { moment: begun, generation: shop.generation, files: identity };
+        let mut all = shop.works.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(files.image.clone(), settled);
+    }
+    Standing::Fresh(files.image)
+}
+
+/// Builds. What fails is noted, and the last good archive is the answer when there is one. Blocks.
+pub(super) fn make(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<PathBuf, BuildError> {
+    let image = Files::of(&shop.site, &node.id, kind).image;
+    match build(shop, node, kind) {
+        Ok(_) => {
+            shop.works.troubles.clear(&image);
+            Ok(image)
+        }
+        Err(error) => failed(shop, node, kind, error),
+    }
+}
+
+/// Notes what went wrong; the last good archive is the answer when there is one.
+pub(super) fn failed(
+    shop: &Workshop,
+    node: &Node,
+    kind: OverlayKind,
+    error: BuildError,
+) -> Result<PathBuf, BuildError> {
+    let files = Files::of(&shop.site, &node.id, kind);
+    shop.works.troubles.note(&files.image, &node.id, kind, &error);
+    if !files.present() {
+        return Err(error);
+    }
+    tracing::warn!("the last good {kind} overlay of {} is sent: {error}", node.id);
+    Ok(files.image)
+}
+
+/// The archive, built when it must be. Blocks; of several callers one builds.
+pub(super) fn fresh(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<PathBuf, BuildError> {
+    if let Standing::Fresh(image) = look(shop, node, kind) {
+        return Ok(image);
     }
     let turn = {
         let mut turns = shop.works.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(turns.entry(files.image.clone()).or_default())
+        Arc::clone(turns.entry(Files::of(&shop.site, &node.id, kind).image).or_default())
     };
     let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
     // Whoever had the turn before may have done the work.
-    if !must_build(shop, node, kind, &files) {
-        return Ok(files.image);
-    }
-    let built = match failed_before(shop, node, kind, &files) {
-        Some(error) => Err(error),
-        None => build(shop, node, kind).map(|_| ()),
-    };
-    let mut troubles = shop.works.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-    match &built {
-        Ok(()) => troubles.remove(&files.image),
-        Err(error) => {
-            let words = format!("the {kind} overlay of {} is not built: {error}", node.id);
-            troubles.insert(files.image.clone(), (node.id.clone(), words))
-        }
-    };
-    drop(troubles);
-    match built {
-        Ok(()) => Ok(files.image),
-        Err(error) if files.present() => {
-            tracing::warn!("the last good {kind} overlay of {} is sent: {error}", node.id);
-            Ok(files.image)
-        }
-        Err(error) => Err(error),
+    match look(shop, node, kind) {
+        Standing::Fresh(image) => Ok(image),
+        Standing::Stale => make(shop, node, kind),
+        Standing::Failed(error) => failed(shop, node, kind, error),
     }
 }
 
@@ -75,6 +143,8 @@ fn must_build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, files: &File
 /// The error of the last try, when nothing that it depended on changed since.
 fn failed_before(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, files: &Files) -> Option<BuildError> {
     let failures = shop.works.failures.lock().unwrap_or_else(PoisonError::into_inner);
-    let (then, error) = failures.get(&files.image)?;
-    (input(shop, node, kind, &then.reads)? == *then).then(|| error.clone())
+    let (then, error) = failures.get(&files.image)?.clone();
+    // Looking may take long, and others build meanwhile.
+    drop(failures);
+    (input(shop, node, kind, &then.reads)? == then).then_some(error)
 }

@@ -22,7 +22,7 @@ use super::files::Files;
 use super::held::Stack;
 use super::record::{Dates, Record, hex};
 use super::store::Maker;
-use super::{BuildError, OverlayKind, Workshop, runs, trees};
+use super::{BuildError, OverlayKind, Workshop, runs};
 
 /// Of so many templates that are no longer there moments are kept.
 const STRANGERS: usize = 64;
@@ -181,7 +181,7 @@ fn stack(shop: &Workshop, node: &Node, kind: OverlayKind) -> Stack {
     let mut digest = Sha256::new();
     let mut all = Vec::new();
     for name in kind.list(node) {
-        let found = trees::find(&shop.site.conf, name).ok_or_else(|| BuildError::UnknownOverlay {
+        let found = shop.find(name).ok_or_else(|| BuildError::UnknownOverlay {
             node: node.id.clone(),
             overlay: name.clone(),
             kind,

@@ -8,8 +8,10 @@ pub mod bodies;
 pub mod disk;
 mod files;
 mod fresh;
+mod glimpse;
 pub mod group;
 mod held;
+pub mod known;
 mod make;
 pub mod merged;
 pub mod offer;
@@ -21,9 +23,13 @@ pub mod since;
 pub mod span;
 pub mod splice;
 pub mod store;
+pub(crate) mod tick;
 pub mod trees;
+pub mod trouble;
+pub mod wait;
+pub mod watch;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -38,6 +44,7 @@ use crate::cluster::Cluster;
 use crate::site::Site;
 use disk::Disk;
 use files::Files;
+use glimpse::Glimpse;
 use held::Held;
 use offer::Offer;
 use outside::Here;
@@ -97,6 +104,27 @@ pub enum BuildError {
     Archive { node: String, why: String },
 }
 
+impl BuildError {
+    /// The reasons, a line each, without the name of the node that met them.
+    pub fn reasons(&self) -> Vec<String> {
+        let one = match self {
+            BuildError::UnknownOverlay { overlay, kind, .. } => {
+                format!("there is no overlay {overlay}: create it, or take it out of the node's {kind} overlays")
+            }
+            BuildError::Problems(problems) => {
+                let one = |problem: &Problem| match problem {
+                    Problem::Template { overlay, error, .. } => format!("overlay {overlay}: {error}"),
+                    Problem::Clash { clash, .. } => clash.to_string(),
+                };
+                return problems.iter().map(|problem| one(problem).replace('\n', " ")).collect();
+            }
+            BuildError::Archive { why, .. } => why.clone(),
+            BuildError::UnknownNode(_) | BuildError::Tree { .. } | BuildError::Write { .. } => self.to_string(),
+        };
+        vec![one.replace('\n', " ")]
+    }
+}
+
 fn lines(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
 }
@@ -119,16 +147,27 @@ pub struct Works {
     fresh_pieces: AtomicUsize,
     bodies: bodies::Bodies,
     outside: OnceLock<Arc<Here>>,
-    /// What stands between a node and its fresh overlays, by archive; for `node status`.
-    troubles: Mutex<BTreeMap<PathBuf, (String, String)>>,
+    troubles: trouble::Troubles,
+    /// What is known of trees and files until something happens to them.
+    eyes: Arc<known::Eyes>,
+    /// States of files that are read together, by where the files lie.
+    together: Arc<disk::Together>,
+    /// Archives that are fresh until something happens.
+    settled: Mutex<HashMap<PathBuf, fresh::Settled>>,
+    line: wait::Line,
 }
 
 impl Works {
     /// What is wrong with the overlays of these nodes: the last good ones are sent, or none.
     pub fn problems(&self, nodes: &[Arc<Node>]) -> Vec<String> {
-        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = |id: &str| nodes.binary_search_by(|node| node.id.as_str().cmp(id)).is_ok();
-        troubles.values().filter(|(node, _)| known(node)).map(|(_, words)| words.clone()).collect()
+        self.troubles.lines(nodes)
+    }
+
+    /// What was known of nodes and files that are gone is not kept for ever.
+    fn turn_page(&self, generation: u64) {
+        self.eyes.turn_page(generation);
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.together.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// How many archives were rendered so far.
@@ -162,13 +201,21 @@ pub fn fresh_overlay(cluster: &Cluster, node: &str, kind: OverlayKind) -> Result
     asked
 }
 
-/// The archive of a node's overlays as it is sent, after [`fresh_overlay`]. A recipe whose pieces are gone or cut short is
-/// made anew.
+/// As [`fresh_overlay`], and as it is sent.
 ///
 /// # Errors
 /// As [`fresh_overlay`].
 pub fn fresh_offer(cluster: &Cluster, node: &Node, kind: OverlayKind, packed: bool) -> Result<Offer, BuildError> {
     fresh_overlay(cluster, &node.id, kind)?;
+    offered(cluster, node, kind, packed)
+}
+
+/// The archive of a node's overlays as it is sent, after [`wait::overlay`]. A recipe whose pieces are gone or cut short is
+/// made anew.
+///
+/// # Errors
+/// As [`fresh_overlay`].
+pub fn offered(cluster: &Cluster, node: &Node, kind: OverlayKind, packed: bool) -> Result<Offer, BuildError> {
     let files = Files::of(&cluster.site, &node.id, kind);
     let tell = |error| BuildError::Write { path: files.memory.clone(), error: Arc::new(error) };
     let offered = offer::offer(&cluster.site, node, kind, packed).map_err(tell)?;
@@ -216,6 +263,7 @@ pub struct Workshop {
     world: Arc<World>,
     source: Arc<Disk>,
     outside: Arc<Here>,
+    generation: u64,
     /// As what archives are published.
     form: Form,
     /// Who builds waits for the disk once, at the end.
@@ -240,11 +288,12 @@ impl Workshop {
             _ => {
                 let world = Arc::new(world(&cluster.site, cluster.merged.clone()));
                 *kept = Some((cluster.generation, Arc::clone(&world)));
+                works.turn_page(cluster.generation);
                 world
             }
         };
         drop(kept);
-        Workshop::with(cluster.site.clone(), works, world)
+        Workshop { generation: cluster.generation, ..Workshop::with(cluster.site.clone(), works, world) }
     }
 
     /// A workshop of one's own.
@@ -254,10 +303,11 @@ impl Workshop {
     }
 
     fn with(site: Site, works: Arc<Works>, world: Arc<World>) -> Workshop {
-        let source = Arc::new(Disk::new(site.conf.paths.clone()));
+        let source =
+            Arc::new(Disk::watched(site.conf.paths.clone(), Arc::clone(&works.eyes), Arc::clone(&works.together)));
         let outside = Arc::clone(works.outside.get_or_init(Arc::default));
         let form = if site.conf.overlays.materialize { Form::Files } else { Form::Recipe };
-        Workshop { site, works, world, source, outside, form, grouped: false, held: None }
+        Workshop { site, works, world, source, outside, generation: 0, form, grouped: false, held: None }
     }
 
     /// The same workshop for builds inside a [`group::Group`], for all of which overlays and files are looked at once.
@@ -301,11 +351,16 @@ impl Workshop {
             node: Arc::clone(node),
             source: match &self.held {
                 Some(held) => Arc::clone(held) as Arc<dyn render::Source>,
-                None => Arc::clone(&self.source) as Arc<dyn render::Source>,
+                None => Arc::new(Glimpse::new(Arc::clone(&self.source) as Arc<dyn render::Source>)),
             },
             outside: Arc::clone(&self.outside) as Arc<dyn render::template::World + Send + Sync>,
             kept: Arc::default(),
         }
+    }
+
+    /// The overlay of that name, the site's first.
+    pub fn find(&self, name: &str) -> Option<trees::Found> {
+        known::find(&self.works.eyes, &self.site.conf, name)
     }
 
     /// An overlay as values, and the digest of its state. Read again only when something in it changed.
@@ -314,7 +369,7 @@ impl Workshop {
     /// When it cannot be read.
     pub fn overlay(&self, found: &trees::Found) -> Result<Tree, BuildError> {
         let tell = |error| BuildError::Tree { overlay: found.name.clone(), error: Arc::new(error) };
-        let digest = trees::look(found).map_err(tell)?;
+        let digest = known::tree(&self.works.eyes, found).map_err(tell)?;
         let known = self.works.trees.lock().unwrap_or_else(PoisonError::into_inner).get(&found.root).cloned();
         if let Some((state, overlay)) = known
             && state == digest

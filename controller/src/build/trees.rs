@@ -18,12 +18,13 @@ use model::conf::OverlayMerge;
 use sha2::{Digest, Sha256};
 
 use super::merged;
+use super::tick::{self, Tick};
 
 /// The suffix that makes a file a template.
 pub const SUFFIX: &str = ".ww";
 
 /// One overlay, found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {
     pub name: String,
     /// The site's own, or part of the distribution.
@@ -37,9 +38,13 @@ pub struct Found {
 }
 
 impl Found {
-    /// The file that declares modes and owners of a distribution overlay, when there is one.
+    /// Where modes and owners of a distribution overlay are declared.
+    pub fn declaration(&self) -> PathBuf {
+        self.folder.join("modes")
+    }
+
     fn declared(&self) -> Option<PathBuf> {
-        let file = self.folder.join("modes");
+        let file = self.declaration();
         (self.root != self.folder && file.is_file()).then_some(file)
     }
 }
@@ -139,20 +144,34 @@ fn descend(root: &Path, below: &Path, things: &mut Vec<Thing>) -> io::Result<()>
 
 /// A digest that changes whenever anything in the tree does: names, kinds, sizes, owners, modes, times of change.
 ///
-/// Contents are not read: a change of content changes the inode or its time of change.
+/// Contents are not read: a change of content changes the inode or its time of change. Waits for the end of a tick in
+/// which something changed, see [`tick`].
 ///
 /// # Errors
 /// When a folder cannot be read.
 pub fn look(overlay: &Found) -> io::Result<[u8; 32]> {
+    let (digest, settled) = tick::settled(|tick| glance(overlay, tick));
+    let mut digest = digest?;
+    if !settled {
+        digest.update(tick::never_again());
+    }
+    Ok(digest.finalize().into())
+}
+
+fn glance(overlay: &Found, tick: &mut Tick) -> io::Result<Sha256> {
     let mut digest = Sha256::new();
     for thing in walk(&overlay.root)? {
+        tick.saw(&thing.data);
         digest.update(thing.path.as_os_str().as_bytes());
         digest.update([0]);
         stamp(&mut digest, &thing.data);
         // What a template that is a link leads to is read through the link.
         if thing.data.is_symlink() && is_template(&thing.path) {
             match fs::metadata(overlay.root.join(&thing.path)) {
-                Ok(data) => stamp(&mut digest, &data),
+                Ok(data) => {
+                    tick.saw(&data);
+                    stamp(&mut digest, &data);
+                }
                 Err(_) => digest.update([0]),
             }
         }
@@ -161,9 +180,9 @@ pub fn look(overlay: &Found) -> io::Result<[u8; 32]> {
         digest.update(fs::read(file)?);
     }
     if let Some(behind) = &overlay.behind {
-        digest.update(look(behind)?);
+        digest.update(glance(behind, tick)?.finalize());
     }
-    Ok(digest.finalize().into())
+    Ok(digest)
 }
 
 /// What tells one state of a file from another, without its content.
@@ -390,7 +409,6 @@ mod tests {
         fs::write(&file, "1").unwrap();
         let first = look(&overlay(dir.path())).unwrap();
         assert_eq!(look(&overlay(dir.path())).unwrap(), first);
-        std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(&file, "2").unwrap();
         assert_ne!(look(&overlay(dir.path())).unwrap(), first);
     }

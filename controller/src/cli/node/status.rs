@@ -77,16 +77,18 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
         }
         let document: Document =
             serde_json::from_slice(&body).with_context(|| format!("{server} did not answer with a status document"))?;
-        for problem in &document.problems {
-            say::warn(problem);
-        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let look = Look { now, interval: site.conf.warewulf.update_interval, colours: std::io::stdout().is_terminal() };
         let text = table(&document, arguments, &look);
+        // Below the table, where a person looks, and apart from it for those who read tables.
+        let problems = || document.problems.iter().for_each(say::warn);
         if !arguments.watch {
-            return say::answer(&text);
+            say::answer(&text)?;
+            problems();
+            return Ok(());
         }
         say::answer(&format!("\x1b[H\x1b[2J{text}"))?;
+        problems();
         std::thread::sleep(Duration::from_millis(arguments.update.max(50)));
     }
 }

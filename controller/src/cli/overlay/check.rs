@@ -11,7 +11,7 @@ use render::{Outcome, Problem};
 
 use super::build::{each, named, workshop};
 use super::say;
-use crate::build::{OverlayKind, Workshop, trees};
+use crate::build::{OverlayKind, Workshop};
 use crate::cli::say::warn;
 use crate::site::Site;
 
@@ -109,7 +109,7 @@ pub fn diff(site: &Site, arguments: &Diff) -> anyhow::Result<()> {
 fn rendered(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> (Outcome, Vec<String>) {
     let (mut overlays, mut unread) = (Vec::new(), Vec::new());
     for name in kind.list(node) {
-        match trees::find(&shop.site.conf, name) {
+        match shop.find(name) {
             None => unread.push(format!("there is no overlay {name}, which is in the {kind} overlays")),
             Some(found) => match shop.overlay(&found) {
                 Ok((_, overlay)) => overlays.push(overlay),

@@ -72,12 +72,17 @@ pub async fn answer(head: &Head, peer: SocketAddr, tls: bool, shared: &Shared) -
 async fn stage(head: &Head, ask: StageAsk, peer: SocketAddr, tls: bool, shared: &Shared) -> Answered {
     let caller = caller(ask.wwid.clone(), peer, tls).await;
     let cluster = discover::settled(shared, &ask, &caller).await;
-    // Builds wait here, where waiting costs nothing, and never in the threads that everybody's files come from.
-    let builds = matches!(decide(&ask, &caller, &cluster).verdict, Ok(Answer::Overlay { .. }));
-    let _place = if builds { shared.build_place().await } else { None };
+    // Builds are waited for here, where waiting costs nothing, and never in the threads that everybody's files come from.
+    let ready = match decide(&ask, &caller, &cluster).verdict {
+        Ok(Answer::Overlay { node, kind }) => {
+            build::wait::overlay(shared, &cluster, node, kind_of(kind)).await.map(|_| ())
+        }
+        _ => Ok(()),
+    };
     let head = head.clone();
     let over_ipv6 = peer.ip().to_canonical().is_ipv6();
-    let fetched = tokio::task::spawn_blocking(move || fetch(&head, &ask, &caller, over_ipv6, &cluster)).await;
+    let fetch = move || fetch(&head, &ask, &caller, over_ipv6, &cluster, ready);
+    let fetched = tokio::task::spawn_blocking(fetch).await;
     fetched.unwrap_or_else(|error| {
         tracing::error!("a request died: {error}");
         plain(refused(&Refusal::Broken("an error of ours; the log says more".into())))
@@ -88,12 +93,15 @@ fn decide<'a>(ask: &StageAsk, caller: &Caller, cluster: &'a Cluster) -> Decision
     decide::stage(ask, caller, &cluster.site.conf, cluster.known())
 }
 
+/// Whether there is an archive to send, where it is an overlay that is asked for.
+type Ready = Result<(), Refusal>;
+
 /// Decides and carries out. Blocks.
-fn fetch(head: &Head, ask: &StageAsk, caller: &Caller, over_ipv6: bool, cluster: &Cluster) -> Answered {
+fn fetch(head: &Head, ask: &StageAsk, caller: &Caller, over_ipv6: bool, cluster: &Cluster, ready: Ready) -> Answered {
     let decision = decide(ask, caller, cluster);
     let node = decision.node.map_or_else(String::new, |node| node.id.clone());
     let to = Audience { node: None, wwid: caller.wwid.as_deref().unwrap_or(""), over_ipv6 };
-    let fetched = decision.verdict.and_then(|answer| material(&answer, ask, to, cluster));
+    let fetched = decision.verdict.and_then(|answer| material(&answer, ask, to, cluster, ready));
     let noted = |sent: String, refused| Noted { node, stage: ask.stage.name(), sent, refused };
     let refusal = match fetched {
         Ok((Material::Text(text), sent)) => {
@@ -115,7 +123,7 @@ fn fetch(head: &Head, ask: &StageAsk, caller: &Caller, over_ipv6: bool, cluster:
     Answered { reply: refused(&refusal), noted }
 }
 
-fn material(answer: &Answer<'_>, ask: &StageAsk, to: Audience<'_>, cluster: &Cluster) -> Fetched {
+fn material(answer: &Answer<'_>, ask: &StageAsk, to: Audience<'_>, cluster: &Cluster, ready: Ready) -> Fetched {
     let paths = &cluster.site.conf.paths;
     match answer {
         // Still claimable after the attempt to claim: it failed, and the log says why.
@@ -128,7 +136,7 @@ fn material(answer: &Answer<'_>, ask: &StageAsk, to: Audience<'_>, cluster: &Clu
         Answer::Kernel { node } => kernel(cluster, node, ask),
         Answer::Initramfs { node } => initramfs(cluster, node, ask),
         Answer::Image { name } => published(&paths.image_file(name), &ask.compress),
-        Answer::Overlay { node, kind } => overlay(cluster, node, *kind, ask),
+        Answer::Overlay { node, kind } => ready.and_then(|()| overlay(cluster, node, *kind, ask)),
         Answer::Loader { image, loader } => boot_loader(&paths.image_root(image), *loader, &ask.compress),
     }
 }
@@ -288,12 +296,15 @@ fn initramfs(cluster: &Cluster, node: &Node, ask: &StageAsk) -> Fetched {
     published(&path, &ask.compress)
 }
 
-fn overlay(cluster: &Cluster, node: &Node, kind: OverlayKind, ask: &StageAsk) -> Fetched {
-    let kind = match kind {
+fn kind_of(kind: OverlayKind) -> build::OverlayKind {
+    match kind {
         OverlayKind::System => build::OverlayKind::System,
         OverlayKind::Runtime => build::OverlayKind::Runtime,
-    };
-    let offered = build::fresh_offer(cluster, node, kind, ask.compress == Compress::Gz);
+    }
+}
+
+fn overlay(cluster: &Cluster, node: &Node, kind: OverlayKind, ask: &StageAsk) -> Fetched {
+    let offered = build::offered(cluster, node, kind_of(kind), ask.compress == Compress::Gz);
     match offered.map_err(|error| Refusal::OverlayFailed(error.to_string()))? {
         // Stock knows gzip only, and so do those who made what lies there.
         _ if ask.compress == Compress::Zst => Err(Refusal::UnknownCompression("zst".into())),

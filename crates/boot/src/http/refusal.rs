@@ -44,6 +44,9 @@ pub enum Refusal {
     NotBuilt(String),
     #[error("{0}")]
     OverlayFailed(String),
+    /// There is no earlier one to send meanwhile.
+    #[error("{0}")]
+    OverlayNotReady(String),
     #[error("there is no template {0}")]
     NoScript(String),
     /// As [`Refusal::NoScript`] for `/efiboot/grub.cfg`, where stock notes nothing.
@@ -100,7 +103,7 @@ impl Refusal {
             | NoFile => 404,
             MethodNotAllowed => 405,
             ScriptFailed(_) | KernelUnreadable(_) | Broken(_) => 500,
-            NoDatabase => 503,
+            NoDatabase | OverlayNotReady(_) => 503,
         }
     }
 
