@@ -66,6 +66,9 @@ fn lay(place: &Place, agent: &Path, fresh: &Path) -> anyhow::Result<()> {
         }
         file(agent, &carried, 0o755)?;
     }
+    // Sites name the agent of one architecture so; of others there is none here.
+    let named = share.join(format!("overlays/wwclient.{}", std::env::consts::ARCH));
+    symlink("wwclient", &named).with_context(|| format!("cannot link {}", named.display()))?;
     Ok(())
 }
 

@@ -143,7 +143,7 @@ fn netplan_makes_files_for_networkd_of_every_node() {
     let bond = site.on("bonded", "/usr/lib/netplan/generate; cat /run/systemd/network/10-netplan-bond0.netdev");
     assert_eq!(
         bond,
-        "[NetDev]\nName=bond0\nKind=bond\n\n[Bond]\nMode=802.3ad\nMIIMonitorSec=50ms\nTransmitHashPolicy=layer3+4\nUpDelaySec=0ms\nDownDelaySec=0ms\n"
+        "[NetDev]\nName=bond0\nMACAddress=52:54:00:00:02:99\nKind=bond\n\n[Bond]\nMode=802.3ad\nMIIMonitorSec=50ms\nTransmitHashPolicy=layer3+4\nUpDelaySec=0ms\nDownDelaySec=0ms\n"
     );
     let card = site.on("plain", "/usr/lib/netplan/generate; cat /run/systemd/network/10-netplan-eth0.network");
     for line in [
@@ -234,6 +234,7 @@ fn ifupdown_reads_the_interfaces_of_every_node() {
         [
             "address: 10.20.1.2",
             "gateway: 10.20.0.1",
+            "hwaddress: 52:54:00:00:02:99",
             "dns-nameservers: 10.20.0.2",
             "bond-slaves: eth0 eth1",
             "bond-mode: 802.3ad",
