@@ -1,4 +1,5 @@
-//! The recipes that switch on machines: what they need is made sure of here, then the tests' `lab` program takes over.
+//! The recipes that switch on machines or measure: what they need is made sure of here, then the tests' `lab` program takes
+//! over.
 
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
@@ -15,7 +16,8 @@ use crate::{dist, packages, root};
 /// # Errors
 /// When something is absent that cannot be installed, or a build fails.
 pub fn run(place: &Place, route: Route, recipe: &str, words: &[&str]) -> anyhow::Result<ExitCode> {
-    packages::ensure(packages::BOOT)?;
+    let switches_on_machines = matches!(recipe, "demo" | "bench-boot");
+    packages::ensure(if switches_on_machines { packages::BOOT } else { packages::BENCH })?;
     root::ensure(&place.target)?;
     let dist = dist::make(place, route)?;
     say("build lab");

@@ -29,6 +29,12 @@ pub const BOOT: &[Need] = &[
     need("e2fsprogs", "the file system on a node's disk"),
 ];
 
+/// Measuring the daemon without switching on machines.
+pub const BENCH: &[Need] = &[
+    need("iproute2", "the network between server and clients, in namespaces of their own"),
+    need("dnsmasq-base", "a TFTP server to compare with"),
+];
+
 /// Foreign programs that the tests hold us against.
 pub const INTEROP: &[Need] = &[
     need("atftp", "a foreign TFTP client"),
