@@ -7,9 +7,9 @@ use crate::rival;
 use crate::site::{PORT, Site, mac};
 
 const BYTES: u64 = 1 << 30;
-const RUNS: usize = 7;
+const RUNS: usize = 15;
 /// Transfers of one run for each client.
-const EACH: u32 = 2;
+const EACH: u32 = 1;
 
 /// Runs all and prints a table.
 ///
@@ -20,7 +20,7 @@ pub fn run() -> anyhow::Result<()> {
         "==> an image of 1 GiB in the page cache over loopback; the client drops the bytes in the kernel (MSG_TRUNC)"
     );
     println!(
-        "    {EACH} transfers a client in each of {RUNS} runs in turn, after one that does not count; {}",
+        "    {EACH} transfer a client in each of {RUNS} runs in turn, after one that does not count; {}",
         conditions()
     );
     let site = Site::lay()?;
