@@ -1,7 +1,12 @@
 //! After any edit, what is served is what a build from nothing gives, and what did not change stays the same file.
 //!
 //! Seeds are printed; EDIT_SEED sets one.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -246,7 +251,7 @@ impl Place {
     }
 
     /// A build from nothing: no parsed template, no result and no state is known, but for clocks and seeds.
-    fn from_nothing(&self, cluster: &Cluster, node: &str, kind: OverlayKind) -> BTreeMap<Vec<u8>, Entry> {
+    fn scratch_build(&self, cluster: &Cluster, node: &str, kind: OverlayKind) -> BTreeMap<Vec<u8>, Entry> {
         let record = self.record(node, kind);
         let shop = Workshop::new(cluster.site.clone(), &cluster.nodes.all_merged());
         let node = shop.node(node).unwrap();
@@ -315,7 +320,7 @@ fn drive(mut place: Place, seed: u64, edits: usize) -> (usize, usize) {
                 let told = format!("seed {seed}, edit {step} ({edit}): {kind} overlay of {node}");
                 let served = place.served(&cluster, node, kind);
                 let record = place.record(node, kind);
-                let fresh = place.from_nothing(&cluster, node, kind);
+                let fresh = place.scratch_build(&cluster, node, kind);
                 for path in served.entries.keys().chain(fresh.keys()) {
                     let shown = |entry: Option<&Entry>| entry.map(|entry| (said(entry), entry.mode, entry.mtime));
                     assert_eq!(shown(served.entries.get(path)), shown(fresh.get(path)), "{told}: {path:?}");
