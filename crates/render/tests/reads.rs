@@ -176,10 +176,10 @@ const WORLD: (&str, &str) = ("{{range $n := .AllNodes}}", "{{end}}");
 fn each_leaf_alone_changes_the_key_of_who_reads_it_and_of_nobody_else() {
     let conf = Conf::default();
     let before = job(None, None, &conf);
-    for read in 0..LEAVES.len() {
+    for (read, (leaf, _)) in LEAVES.iter().enumerate() {
         for around in [OWN, TOP, WORLD] {
             // At the top a node has no methods.
-            if around == TOP && LEAVES[read].0.contains("FileSystemList") {
+            if around == TOP && leaf.contains("FileSystemList") {
                 continue;
             }
             let text = text(&[read], around);
