@@ -1,5 +1,10 @@
 //! What a template reads decides what it depends on: of each field, changed alone, the key knows whether it was read.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -311,4 +316,83 @@ fn two_ways_to_one_device_are_equal_as_in_go() {
     let outcome = job.run(&[Arc::new(Overlay::new("a", "/overlays/a", vec![entry]))]);
     assert_eq!(outcome.problems, []);
     assert_eq!(outcome.tree[0].entry.kind, Kind::File(b"true false".as_slice().into()));
+}
+
+/// What each of many nodes gets of two overlays: a hosts file that lists all of them, and some lines of the node's own.
+struct Crowd {
+    overlay: Arc<Overlay>,
+    nodes: Vec<Node>,
+}
+
+impl Crowd {
+    fn new(count: u8) -> Crowd {
+        let file = |path: &str, text: &str| {
+            let kind = Kind::File(text.as_bytes().into());
+            Entry { path: path.into(), mode: 0o644, uid: 0, gid: 0, mtime: 5, kind, xattrs: BTreeMap::new() }
+        };
+        let hosts = "# {{.BuildTime}}\n{{range .AllNodes}}{{.NetDevs.default.Ipaddr}} {{.Id}}\n{{end}}";
+        let entries = vec![
+            file("hosts.ww", hosts),
+            file("motd.ww", "{{.Id}} {{.Tags.rack}}\n"),
+            file("rack.ww", "{{.ClusterName}} {{.Tags.rack}}\n"),
+        ];
+        Crowd { overlay: Arc::new(Overlay::new("a", "/overlays/a", entries)), nodes: (0..count).map(one).collect() }
+    }
+
+    /// Of each node: what was read, its key, and the bodies of its files.
+    fn run(&self) -> Vec<(ReadSet, [u8; 32], Vec<Arc<[u8]>>)> {
+        let world = Arc::new(World::new(Conf::default(), &self.nodes, "head".into()));
+        let job = |node: &Arc<Node>| Job {
+            world: Arc::clone(&world),
+            node: Arc::clone(node),
+            source: Arc::new(Bare),
+            outside: Arc::new(Nowhere),
+            kept: Arc::default(),
+        };
+        let one = |node: &Arc<Node>| {
+            let job = job(node);
+            let outcome = job.run(&[Arc::clone(&self.overlay)]);
+            assert_eq!(outcome.problems, []);
+            let body = |placed: &render::layer::Placed| match &placed.entry.kind {
+                Kind::File(body) => Arc::clone(body),
+                other => panic!("{other:?}"),
+            };
+            let reads = ReadSet::new(outcome.reads);
+            let key = job.key(&reads);
+            (reads, key, outcome.tree.iter().map(body).collect())
+        };
+        world.nodes().iter().map(one).collect()
+    }
+}
+
+fn one(number: u8) -> Node {
+    let mut node = node(&format!("n{number:03}"));
+    device(&mut node).ipaddr = format!("10.0.0.{number}").parse().ok();
+    node.profile.tags.insert("rack".into(), format!("r{}", number / 40));
+    node
+}
+
+#[test]
+fn a_comment_changes_no_identity_and_an_address_renders_the_hosts_file_once() {
+    let mut crowd = Crowd::new(200);
+    let before = crowd.run();
+    let (hosts, motd, rack) = (&before[0].2[0], &before[0].2[1], &before[0].2[2]);
+    for (_, _, bodies) in &before[1..] {
+        assert!(Arc::ptr_eq(&bodies[0], hosts), "the hosts file is one for all");
+        assert_ne!(&bodies[1], motd);
+        assert_eq!(Arc::ptr_eq(&bodies[2], rack), &bodies[2] == rack, "a rack's file is one for the rack");
+    }
+    let keys = |crowd: &[(ReadSet, [u8; 32], Vec<Arc<[u8]>>)]| crowd.iter().map(|(_, key, _)| *key).collect::<Vec<_>>();
+    crowd.nodes[7].profile.comment = "new".into();
+    let after = crowd.run();
+    assert_eq!(keys(&after), keys(&before));
+    assert!(Arc::ptr_eq(&after[0].2[0], hosts));
+
+    device(&mut crowd.nodes[7]).ipaddr = "10.0.9.9".parse().ok();
+    let after = crowd.run();
+    assert!(keys(&after).iter().zip(keys(&before)).all(|(after, before)| *after != before));
+    for (_, _, bodies) in &after {
+        assert!(Arc::ptr_eq(&bodies[0], &after[0].2[0]) && !Arc::ptr_eq(&bodies[0], hosts));
+        assert!(String::from_utf8_lossy(&bodies[0]).contains("10.0.9.9 n007\n"));
+    }
 }
