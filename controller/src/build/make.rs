@@ -76,8 +76,7 @@ fn make(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, old: &Record, plac
     let job = Job { kept: Arc::new(old.kept.clone()), ..shop.job(node) };
     let outcome = job.run(&overlays);
     shop.works.builds.fetch_add(1, Ordering::Relaxed);
-    let reads = Arc::new(ReadSet::new(outcome.reads));
-    let input = Input { digest: digest(&state, job.key(&reads)), reads };
+    let input = Input { digest: digest(&state, job.key(&outcome.reads)), reads: outcome.reads };
     let mut failures = shop.works.failures.lock().unwrap_or_else(PoisonError::into_inner);
     if !outcome.problems.is_empty() {
         let error = BuildError::Problems(Arc::new(outcome.problems));

@@ -43,7 +43,7 @@ pub struct Outcome {
     /// The tree, sorted by path.
     pub tree: Vec<Placed>,
     /// Everything that was read, also by what failed.
-    pub reads: BTreeSet<Read>,
+    pub reads: Arc<ReadSet>,
     /// What was no input, and is to be kept for the next time.
     pub drawn: Vec<Drawn>,
     pub warnings: Vec<String>,
@@ -103,9 +103,10 @@ impl Job {
         let links = Noted { inner, looked: RefCell::default() };
         let mut ground = Ground::new(&links);
         let mut outcome = Outcome::default();
+        let mut sets = Vec::new();
         for overlay in overlays {
             for item in &overlay.items {
-                for piece in self.pieces(overlay, item, &mut outcome) {
+                for piece in self.pieces(overlay, item, &mut sets, &mut outcome) {
                     if let Err(clash) = ground.lay(&overlay.name, piece) {
                         outcome.problems.push(Problem::Clash { node: self.node.id.clone(), clash });
                     }
@@ -115,13 +116,8 @@ impl Job {
         let (tree, warnings) = ground.finish();
         outcome.tree = tree;
         outcome.warnings.extend(warnings);
-        if !image.is_empty() {
-            let read = |path: Vec<u8>| {
-                let path = String::from_utf8_lossy(&path).into_owned();
-                Read::ImageLink { image: image.clone(), path }
-            };
-            outcome.reads.extend(links.looked.into_inner().into_iter().map(read));
-        }
+        let looked = if image.is_empty() { BTreeSet::new() } else { links.looked.into_inner() };
+        outcome.reads = self.world.union(&sets, image, &looked);
         outcome
     }
 
@@ -131,15 +127,14 @@ impl Job {
     /// What the template language says, with file, line and column.
     pub fn render(&self, overlay: &Arc<str>, script: &Script) -> Result<Rendered, Broken> {
         let mut start = None;
-        for reads in script.sets() {
-            let key = self.script_key(script, &reads);
-            let kept = self.kept.find(&script.id(), &key);
-            let fits = |moment: &Moment| kept.is_none_or(|kept| kept.time == moment.time);
-            if let Some(known) = script.recall(&reads, &key, fits) {
-                let drawn = drawn(script, key, known.moment);
-                return Ok(Rendered { output: known.output.clone(), reads, drawn });
-            }
-            start = start.or(kept);
+        if let Some(known) = self.recall(script, &mut start) {
+            return Ok(known);
+        }
+        let turn = script.turn();
+        if turn.is_some()
+            && let Some(known) = self.recall(script, &mut start)
+        {
+            return Ok(known);
         }
         // Without these inputs in the books, the last ones are the best guess: a wrong one costs a second render.
         let mut guess = start.or_else(|| self.kept.latest(&script.id())).unwrap_or_default();
@@ -160,6 +155,22 @@ impl Job {
             }
             guess = right;
         }
+    }
+
+    /// What was rendered from the same inputs before. If nothing was, `start` is the moment that belongs to them.
+    fn recall(&self, script: &Script, start: &mut Option<Moment>) -> Option<Rendered> {
+        // Where nothing is kept of this template, only results can be found.
+        for reads in script.sets(self.kept.latest(&script.id()).is_some()) {
+            let key = self.script_key(script, &reads);
+            let kept = self.kept.find(&script.id(), &key);
+            let fits = |moment: &Moment| kept.is_none_or(|kept| kept.time == moment.time);
+            if let Some(known) = script.recall(&reads, &key, fits) {
+                let drawn = drawn(script, key, known.moment);
+                return Some(Rendered { output: known.output.clone(), reads, drawn });
+            }
+            *start = start.or(kept);
+        }
+        None
     }
 
     fn execute(
@@ -207,7 +218,13 @@ impl Job {
         kept::short(&digest.chain_update(self.source.contents(reads)).finalize().into())
     }
 
-    fn pieces(&self, overlay: &Overlay, item: &Item, outcome: &mut Outcome) -> Vec<Piece> {
+    fn pieces(
+        &self,
+        overlay: &Overlay,
+        item: &Item,
+        sets: &mut Vec<Arc<ReadSet>>,
+        outcome: &mut Outcome,
+    ) -> Vec<Piece> {
         let Some(script) = &item.script else {
             return vec![Piece { entry: item.entry.clone(), rendered: false, whose: Whose::Everybodys, backup: true }];
         };
@@ -216,14 +233,14 @@ impl Job {
                 // Random values are the node's own.
                 let random = drawn.is_some_and(|drawn| drawn.moment.seed.is_some());
                 let whose = if random { Whose::Own } else { Whose::of(&reads) };
-                outcome.reads.extend(reads.iter().cloned());
+                sets.push(reads);
                 outcome.drawn.extend(drawn);
                 let told = output.warnings.iter().map(|word| format!("{}: {word}", script.path));
                 outcome.warnings.extend(told);
                 output.written().map(|file| piece(&item.entry, script, file, whose, output.backup)).collect()
             }
             Err(Broken { error, reads }) => {
-                outcome.reads.extend(reads);
+                sets.push(Arc::new(ReadSet::new(reads)));
                 let (node, overlay) = (self.node.id.clone(), overlay.name.to_string());
                 outcome.problems.push(Problem::Template { node, overlay, error });
                 Vec::new()

@@ -43,6 +43,7 @@ pub struct Script {
     id: Key,
     digest: OnceLock<[u8; 32]>,
     memory: Mutex<Memory>,
+    turn: Mutex<()>,
 }
 
 /// What a template gave for inputs seen before. Results that are one node's alone are not kept.
@@ -98,8 +99,8 @@ impl Script {
     /// A template that lies at `path` on the controller.
     pub fn new(path: &str, target: &[u8], text: Arc<[u8]>) -> Script {
         let id = kept::short(&Sha256::digest(path).into());
-        let (parsed, digest, memory) = Default::default();
-        Script { path: path.into(), target: target.to_vec(), text, parsed, id, digest, memory }
+        let (parsed, digest, memory, turn) = Default::default();
+        Script { path: path.into(), target: target.to_vec(), text, parsed, id, digest, memory, turn }
     }
 
     /// The template, or why it is none.
@@ -122,9 +123,11 @@ impl Script {
         *self.digest.get_or_init(|| Sha256::digest(&self.text).into())
     }
 
-    /// The sets of reads that renders of this template left.
-    pub fn sets(&self) -> Vec<Arc<ReadSet>> {
-        self.memory().0.iter().map(|seen| Arc::clone(&seen.reads)).collect()
+    /// The sets of reads that renders of this template left; without `all` only those of which there are results.
+    pub fn sets(&self, all: bool) -> Vec<Arc<ReadSet>> {
+        let memory = self.memory();
+        let worth = memory.0.iter().filter(|seen| all || !seen.results.is_empty());
+        worth.map(|seen| Arc::clone(&seen.reads)).collect()
     }
 
     /// A result for these reads in the state of that key, if it fits.
@@ -135,6 +138,15 @@ impl Script {
         let (_, result) = seen.results.iter().find(|(known, result)| known == key && fits(&result.moment))?;
         seen.found = seen.found.saturating_add(1);
         Some(Arc::clone(result))
+    }
+
+    /// The turn to render what all nodes may get: who waits for it finds the result. `None`: each node has its own.
+    pub fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        let memory = self.memory();
+        let shared = |seen: &Seen| !seen.results.is_empty() && !seen.reads.has_own();
+        let shares = memory.0.is_empty() || memory.0.iter().any(shared);
+        drop(memory);
+        shares.then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Keeps what was read, and the result for the next node where that may get the same.

@@ -148,6 +148,27 @@ impl Read {
         })
     }
 
+    /// Puts what names this read into a digest.
+    fn name(&self, digest: &mut Sha256) {
+        let mut word = |word: &str| {
+            digest.update(u32::try_from(word.len()).unwrap_or(u32::MAX).to_le_bytes());
+            digest.update(word);
+        };
+        let (kind, path) = match self {
+            Read::Own(path) => (0, path),
+            Read::World(path) => (1, path),
+            Read::Conf(path) => (2, path),
+            other => {
+                word(&other.line());
+                return digest.update([3]);
+            }
+        };
+        path.names.iter().for_each(|name| word(name.as_deref().unwrap_or("*")));
+        // A key that is a star is told from all keys.
+        let stars = path.names.iter().filter(|name| name.is_none()).count();
+        digest.update([4 + kind, path.what.bit(), u8::try_from(stars).unwrap_or(u8::MAX)]);
+    }
+
     /// Whether it lies on a disk: on the controller, or in an image.
     pub fn is_file(&self) -> bool {
         !matches!(self, Read::Own(_) | Read::World(_) | Read::Conf(_) | Read::Environment(_))
@@ -207,10 +228,7 @@ pub struct ReadSet {
 impl ReadSet {
     pub fn new(reads: BTreeSet<Read>) -> ReadSet {
         let mut digest = Sha256::new();
-        for read in &reads {
-            digest.update(read.line());
-            digest.update("\n");
-        }
+        reads.iter().for_each(|read| read.name(&mut digest));
         ReadSet { reads: reads.into_iter().collect(), id: digest.finalize().into() }
     }
 

@@ -11,7 +11,7 @@ mod scalar;
 mod watched;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{Conf, Node};
@@ -29,6 +29,9 @@ pub use node::kernel_version;
 /// A digest over the state of something.
 type State = [u8; 32];
 
+/// So many sets of reads are remembered.
+const UNIONS: usize = 1024;
+
 /// What is the same for all nodes of one state of the cluster.
 #[derive(Debug)]
 pub struct World {
@@ -37,6 +40,8 @@ pub struct World {
     digests: Mutex<HashMap<(Root, Path), State>>,
     /// Of what was read of a node and its world, by the place of the node and the set of reads.
     states: Mutex<HashMap<(usize, [u8; 32]), State>>,
+    /// What archives were made of, by the reads of their templates.
+    unions: Mutex<HashMap<State, Arc<ReadSet>>>,
     /// By cluster name, the empty one first, then by name.
     nodes: Vec<Arc<Node>>,
     by_name: HashMap<String, usize>,
@@ -54,7 +59,15 @@ impl World {
     pub fn sharing(conf: Conf, mut nodes: Vec<Arc<Node>>, build_host: String) -> World {
         nodes.sort_by(|a, b| (&a.profile.cluster_name, &a.id).cmp(&(&b.profile.cluster_name, &b.id)));
         let by_name = nodes.iter().enumerate().map(|(at, node)| (node.id.clone(), at)).collect();
-        World { by_name, conf, digests: Mutex::default(), states: Mutex::default(), nodes, build_host }
+        World {
+            by_name,
+            conf,
+            digests: Mutex::default(),
+            states: Mutex::default(),
+            unions: Mutex::default(),
+            nodes,
+            build_host,
+        }
     }
 
     /// The node of that name.
@@ -76,6 +89,36 @@ impl World {
             lock().insert(key, state);
         }
         state
+    }
+
+    /// All that several renders and a look at an image read together. Many nodes read the same.
+    pub fn union(&self, sets: &[Arc<ReadSet>], image: &str, links: &BTreeSet<Vec<u8>>) -> Arc<ReadSet> {
+        let mut digest = Sha256::new();
+        sets.iter().for_each(|set| digest.update(set.id()));
+        for path in links {
+            digest.update([0]);
+            digest.update(path);
+        }
+        digest.update([0, 0]);
+        digest.update(image);
+        let key: State = digest.finalize().into();
+        let lock = || self.unions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(&key) {
+            return Arc::clone(known);
+        }
+        let link = |path: &Vec<u8>| Read::ImageLink {
+            image: image.to_owned(),
+            path: String::from_utf8_lossy(path).into_owned(),
+        };
+        let reads = sets.iter().flat_map(|set| set.iter().cloned()).chain(links.iter().map(link)).collect();
+        let union = Arc::new(ReadSet::new(reads));
+        let mut unions = lock();
+        // Nodes that all read something else share nothing: then this is no memory worth having.
+        if unions.len() >= UNIONS {
+            unions.clear();
+        }
+        unions.insert(key, Arc::clone(&union));
+        union
     }
 
     /// As [`World::state`], for what will not be asked again.

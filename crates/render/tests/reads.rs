@@ -156,7 +156,7 @@ fn read_by(job: &Job, text: &str) -> ReadSet {
     let outcome = job.run(&[Arc::new(Overlay::new("a", "/overlays/a", vec![entry]))]);
     assert_eq!(outcome.problems, [], "{text}");
     // The image is not a template's to read.
-    ReadSet::new(outcome.reads.into_iter().filter(|read| !read.is_file()).collect())
+    ReadSet::new(outcome.reads.iter().filter(|read| !read.is_file()).cloned().collect())
 }
 
 fn lines(text: &str) -> Vec<String> {
@@ -318,6 +318,9 @@ fn two_ways_to_one_device_are_equal_as_in_go() {
     assert_eq!(outcome.tree[0].entry.kind, Kind::File(b"true false".as_slice().into()));
 }
 
+/// What was read, its key, and the bodies of the files.
+type Given = (Arc<ReadSet>, [u8; 32], Vec<Arc<[u8]>>);
+
 /// What each of many nodes gets of two overlays: a hosts file that lists all of them, and some lines of the node's own.
 struct Crowd {
     overlay: Arc<Overlay>,
@@ -339,8 +342,8 @@ impl Crowd {
         Crowd { overlay: Arc::new(Overlay::new("a", "/overlays/a", entries)), nodes: (0..count).map(one).collect() }
     }
 
-    /// Of each node: what was read, its key, and the bodies of its files.
-    fn run(&self) -> Vec<(ReadSet, [u8; 32], Vec<Arc<[u8]>>)> {
+    /// Of each node.
+    fn run(&self) -> Vec<Given> {
         let world = Arc::new(World::new(Conf::default(), &self.nodes, "head".into()));
         let job = |node: &Arc<Node>| Job {
             world: Arc::clone(&world),
@@ -357,9 +360,8 @@ impl Crowd {
                 Kind::File(body) => Arc::clone(body),
                 other => panic!("{other:?}"),
             };
-            let reads = ReadSet::new(outcome.reads);
-            let key = job.key(&reads);
-            (reads, key, outcome.tree.iter().map(body).collect())
+            let key = job.key(&outcome.reads);
+            (outcome.reads, key, outcome.tree.iter().map(body).collect())
         };
         world.nodes().iter().map(one).collect()
     }
@@ -382,7 +384,7 @@ fn a_comment_changes_no_identity_and_an_address_renders_the_hosts_file_once() {
         assert_ne!(&bodies[1], motd);
         assert_eq!(Arc::ptr_eq(&bodies[2], rack), &bodies[2] == rack, "a rack's file is one for the rack");
     }
-    let keys = |crowd: &[(ReadSet, [u8; 32], Vec<Arc<[u8]>>)]| crowd.iter().map(|(_, key, _)| *key).collect::<Vec<_>>();
+    let keys = |crowd: &[Given]| crowd.iter().map(|(_, key, _)| *key).collect::<Vec<_>>();
     crowd.nodes[7].profile.comment = "new".into();
     let after = crowd.run();
     assert_eq!(keys(&after), keys(&before));
