@@ -72,8 +72,8 @@ impl Parser<'_> {
             }
             match self.text_or_action()? {
                 Ok(node) => root.nodes.push(node),
-                Err(Ending::End) => return Err(self.wrong(token.span, "unexpected {{end}}")),
-                Err(Ending::Else(span)) => return Err(self.wrong(span, "unexpected {{else}}")),
+                Err(Ending::End) => return Err(self.late(token.span, "unexpected {{end}}".into())),
+                Err(Ending::Else(span)) => return Err(self.late(span, "unexpected {{else}}".into())),
             }
         }
     }
@@ -202,7 +202,7 @@ impl Parser<'_> {
                 _ => {
                     let (list, ending) = self.list()?;
                     if let Ending::Else(span) = ending {
-                        return Err(self.wrong(span, "expected end; found {{else}}"));
+                        return Err(self.late(span, "expected end; found {{else}}".into()));
                     }
                     list
                 }

@@ -37,10 +37,14 @@ fn number(text: &str) -> Option<Any> {
     if !text.starts_with(|letter: char| letter.is_ascii_digit() || matches!(letter, '-' | '+' | '.')) {
         return None;
     }
-    if text.starts_with('.') {
-        return float(text);
-    }
     let digits: String = text.chars().filter(|letter| *letter != '_').collect();
+    if text.starts_with('.') {
+        // Here alone an underscore must stand between two digits.
+        let letters = text.as_bytes();
+        let between = |trio: &[u8]| !matches!(trio, [a, b'_', b] if !a.is_ascii_digit() || !b.is_ascii_digit());
+        let sound = letters.windows(3).all(between) && !text.ends_with('_');
+        return if sound { float(&digits) } else { None };
+    }
     integer(&digits).or_else(|| float(&digits))
 }
 
@@ -101,11 +105,13 @@ mod tests {
 
     #[test]
     fn plain_scalars_mean_what_yaml_v3_takes_them_for() {
-        let table: [(&str, Any); 26] = [
+        let table: [(&str, Any); 28] = [
             ("-9223372036854775808", Any::Int(i64::MIN)),
             ("-9223372036854775809", Any::Float(-9_223_372_036_854_775_809.0)),
             ("1e400", Any::Text("1e400".into())),
-            (".5_0", Any::Text(".5_0".into())),
+            (".5_", Any::Text(".5_".into())),
+            ("._5", Any::Text("._5".into())),
+            (".5_0", Any::Float(0.5)),
             ("", Any::Null),
             ("~", Any::Null),
             ("null", Any::Null),

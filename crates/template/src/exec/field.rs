@@ -54,7 +54,7 @@ impl<'a> Exec<'a> {
                 found => self.no_entry(value, found, name, span, &args),
             },
             Value::Object(object) => self.member(object, name, span, &args),
-            Value::Time(time) => match sprig::time_method(time, name, &args) {
+            Value::Time(time) => match sprig::time_method(time, name, &args, self.cx) {
                 Some(Ok(value)) => Ok(value),
                 Some(Err(failure)) => Err(self.method_failed(name, span, failure)),
                 None => Err(self.no_field(value, name, span)),

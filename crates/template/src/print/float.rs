@@ -34,11 +34,9 @@ const DECIMALS: usize = 1100;
 /// With `precision` digits after the first.
 fn digits(f: f64, precision: Option<usize>, kind: FloatKind) -> Decimal {
     let zeros = precision.unwrap_or(0).saturating_sub(DECIMALS);
-    let text = match (precision.map(|p| p.min(DECIMALS)), kind) {
-        (Some(precision), _) => format!("{f:.precision$e}"),
-        #[allow(clippy::cast_possible_truncation, reason = "it was a float32 before")]
-        (None, FloatKind::F32) => format!("{:e}", f as f32),
-        (None, FloatKind::F64) => format!("{f:e}"),
+    let text = match precision.map(|p| p.min(DECIMALS)) {
+        Some(precision) => format!("{f:.precision$e}"),
+        None => shortest(f, kind),
     };
     let (negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -47,6 +45,32 @@ fn digits(f: f64, precision: Option<usize>, kind: FloatKind) -> Decimal {
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
     let digits = mantissa.replace('.', "") + &"0".repeat(zeros);
     Decimal { negative, digits, exponent: exponent.parse().unwrap_or(0) }
+}
+
+/// The fewest digits that read back as the same number, as `1.25e3`. Where two texts are equally near, Go takes the one
+/// that ends in an even digit and std the greater.
+fn shortest(f: f64, kind: FloatKind) -> String {
+    let text = match kind {
+        #[allow(clippy::cast_possible_truncation, reason = "it was a float32 before")]
+        FloatKind::F32 => format!("{:e}", f as f32),
+        FloatKind::F64 => format!("{f:e}"),
+    };
+    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
+    let Some(last) = mantissa.chars().last().filter(|last| "13579".contains(*last)) else { return text };
+    let count = mantissa.bytes().filter(u8::is_ascii_digit).count();
+    let exact = format!("{f:.*e}", count + 40);
+    let tail = exact.split_once('e').map_or("", |(digits, _)| digits.get(mantissa.len()..).unwrap_or(""));
+    let head = mantissa.get(..mantissa.len() - 1).unwrap_or("");
+    let even = u32::from(last) - u32::from('0') - 1;
+    let other = format!("{head}{even}e{exponent}");
+    let halfway = tail.strip_prefix('5').is_some_and(|rest| rest.bytes().all(|b| b == b'0'));
+    let rounded_up = exact.starts_with(&format!("{head}{even}"));
+    let same = match kind {
+        #[allow(clippy::cast_possible_truncation, reason = "it was a float32 before")]
+        FloatKind::F32 => other.parse::<f32>().is_ok_and(|back| back.to_bits() == (f as f32).to_bits()),
+        FloatKind::F64 => other.parse::<f64>().is_ok_and(|back| back.to_bits() == f.to_bits()),
+    };
+    if halfway && rounded_up && same { other } else { text }
 }
 
 fn exponent_form(decimal: &Decimal) -> String {
@@ -67,11 +91,13 @@ fn exponent_form(decimal: &Decimal) -> String {
 
 fn plain(f: f64, precision: Option<usize>, kind: FloatKind) -> String {
     let zeros = precision.unwrap_or(0).saturating_sub(DECIMALS);
-    match (precision.map(|p| p.min(DECIMALS)), kind) {
-        (Some(precision), _) => format!("{f:.precision$}") + &"0".repeat(zeros),
-        #[allow(clippy::cast_possible_truncation, reason = "it was a float32 before")]
-        (None, FloatKind::F32) => format!("{}", f as f32),
-        (None, FloatKind::F64) => format!("{f}"),
+    match precision.map(|p| p.min(DECIMALS)) {
+        Some(precision) => format!("{f:.precision$}") + &"0".repeat(zeros),
+        None => {
+            let decimal = digits(f, None, kind);
+            let whole = decimal.exponent + 1;
+            positional(&decimal, whole)
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Dates: shown by Go's layouts, moved, read; spans of time.
 
+use std::borrow::Cow;
+
 use super::arguments::{text, value};
 use super::{Answer, Native, native};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::host::Param;
 use crate::time::{Time, Zone, duration, layout};
-use crate::value::{IntKind, Named, Value};
+use crate::value::{IntKind, Named, Object, Text, Value};
 
 pub(crate) const TABLE: &[Native] = &[
     native("now", &[], |_, cx| Ok(Value::Time(cx.world.now()))),
@@ -77,7 +79,7 @@ pub(crate) fn time_source(time: &Time) -> String {
 }
 
 /// The methods of Go's `time.Time` that templates use. `None`: there is no such method.
-pub(crate) fn time_method(time: &Time, name: &str, args: &[Value]) -> Option<Answer> {
+pub(crate) fn time_method(time: &Time, name: &str, args: &[Value], cx: &Context<'_>) -> Option<Answer> {
     let at = time.civil();
     let value = match name {
         "Format" => return Some(one(args).map(|format| Value::from(layout::format(time, &text(&[format], 0))))),
@@ -113,11 +115,33 @@ pub(crate) fn time_method(time: &Time, name: &str, args: &[Value]) -> Option<Ans
         "Second" => Value::int(at.second.into()),
         "Nanosecond" => Value::int(time.nanos.into()),
         "IsZero" => Value::Bool(time.is_zero()),
+        "UnixMicro" => Value::int64(time.seconds.saturating_mul(1_000_000).saturating_add((time.nanos / 1000).into())),
+        "Location" => Value::object(Location(time.zone.name().into())),
+        "Local" => Value::Time(time.in_zone(cx.world.local_zone())),
         "UTC" => Value::Time(time.in_zone(Zone::Utc)),
         "String" => Value::from(time_text(time)),
         _ => return None,
     };
     Some(if args.is_empty() { Ok(value) } else { Err(Failure::arguments(0, args.len())) })
+}
+
+/// `*time.Location`, which prints its name.
+struct Location(Text);
+
+impl Object for Location {
+    fn type_name(&self) -> Cow<'_, str> {
+        "time.Location".into()
+    }
+
+    fn method(&self, name: &str, args: &[Value], _: &Context<'_>) -> Option<Answer> {
+        let given = args.len();
+        (name == "String")
+            .then(|| if given == 0 { Ok(self.0.clone().into()) } else { Err(Failure::arguments(0, given)) })
+    }
+
+    fn text(&self) -> Option<Text> {
+        Some(self.0.clone())
+    }
 }
 
 fn one(args: &[Value]) -> Answer {

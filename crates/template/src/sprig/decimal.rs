@@ -18,7 +18,7 @@ impl Decimal {
         if !number.is_finite() {
             return None;
         }
-        let text = format!("{number:e}");
+        let text = crate::print::format_float(number, 'e', None, crate::value::FloatKind::F64);
         let (digits, exponent) = text.split_once('e')?;
         let places = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
         let coefficient = digits.replace('.', "").parse().ok()?;

@@ -78,5 +78,12 @@ fn floats(args: &[Value], join: fn(f64, f64) -> f64) -> f64 {
 
 /// Go's `math.Max`: what is no number wins.
 fn largest(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+    if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a == 0.0 && b == 0.0 {
+        // Minus zero is less than zero.
+        if a.is_sign_negative() { b } else { a }
+    } else {
+        a.max(b)
+    }
 }

@@ -78,7 +78,10 @@ fn ungrouped(digits: &str, prefixed: bool) -> Option<String> {
 
 /// Go's `strconv.ParseFloat`; out of range is no number.
 fn parse_float(text: &str) -> Option<f64> {
-    let number: f64 = text.parse().ok()?;
+    let plain = text.replace('_', "");
+    let between = |trio: &[u8]| !matches!(trio, [a, b'_', b] if !a.is_ascii_digit() || !b.is_ascii_digit());
+    let grouped = !text.starts_with('_') && !text.ends_with('_') && text.as_bytes().windows(3).all(between);
+    let number: f64 = if grouped { plain.parse().ok()? } else { return None };
     let named = text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
     (number.is_finite() || number.is_nan() || named).then_some(number)
 }
@@ -112,6 +115,8 @@ mod tests {
             assert_eq!(to_int64(&Value::from(text)), number, "{text}");
         }
         assert_eq!(to_int64(&Value::float(1e300)), i64::MIN);
-        assert!(to_float64(&Value::from("1e999")).abs() < f64::EPSILON);
+        for (text, number) in [("1e999", 0.0), ("1_0.2_5", 10.25), ("1__0", 0.0), ("_1", 0.0), ("1_.5", 0.0)] {
+            assert!((to_float64(&Value::from(text)) - number).abs() < f64::EPSILON, "{text}");
+        }
     }
 }

@@ -109,10 +109,13 @@ impl Re2 {
                 rest = after;
                 continue;
             };
-            let group = match name.parse::<usize>() {
-                Ok(number) => groups.get(number),
-                Err(_) => self.named(name, groups),
-            };
+            // A number does not begin with a zero; with one it is a name.
+            let number = name.parse::<usize>();
+            let group =
+                match number.map_err(drop).and_then(|n| if n > 0 && name.starts_with('0') { Err(()) } else { Ok(n) }) {
+                    Ok(number) => groups.get(number),
+                    Err(()) => self.named(name, groups),
+                };
             text.push_str(group.map_or("", |found| found.as_str()));
             rest = after;
         }
@@ -322,9 +325,8 @@ impl<'p> Translation<'p> {
             'A' | 'z' | 'B' => self.out.extend(['\\', c]),
             'Q' => self.quoted(),
             'p' | 'P' => {
-                let name = self.property(at)?;
-                self.out.extend(['\\', c]);
-                self.out.push_str(&name);
+                let property = self.property(at, c)?;
+                self.out.push_str(&property);
             }
             _ => {
                 let literal = self.literal(at, c)?;
@@ -345,8 +347,8 @@ impl<'p> Translation<'p> {
         }
     }
 
-    /// The name behind `\p`: one letter, or `{Greek}`.
-    fn property(&mut self, at: usize) -> Result<String, String> {
+    /// `\pL`, `\p{Greek}` or, which is the same as `\P{Greek}`, `\p{^Greek}`; `p` is the letter behind the backslash.
+    fn property(&mut self, at: usize, p: char) -> Result<String, String> {
         let text = self.pattern.get(at + 2..).unwrap_or("");
         let name = match text.strip_prefix('{') {
             Some(body) => body.split_once('}').map(|(name, _)| format!("{{{name}}}")),
@@ -356,8 +358,11 @@ impl<'p> Translation<'p> {
         for _ in name.chars() {
             self.rest.next();
         }
-        // Go writes the negation inside the braces as well.
-        Ok(name)
+        Ok(match (p, name.strip_prefix("{^")) {
+            ('p', Some(positive)) => format!("\\P{{{positive}"),
+            (_, Some(positive)) => format!("\\p{{{positive}"),
+            (p, None) => format!("\\{p}{name}"),
+        })
     }
 
     /// An escape that stands for one character; `c` is the letter behind the backslash at `at`.
@@ -406,7 +411,8 @@ impl<'p> Translation<'p> {
         } else {
             [self.rest.next()?.1, self.rest.next()?.1].iter().collect()
         };
-        u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32)
+        let sound = digits.bytes().all(|b| b.is_ascii_hexdigit());
+        u32::from_str_radix(&digits, 16).ok().filter(|_| sound).and_then(char::from_u32)
     }
 
     /// A bracketed class. The crate knows set operations and nesting inside brackets; Go does not.
@@ -420,7 +426,7 @@ impl<'p> Translation<'p> {
         let mut first = true;
         loop {
             let (at, c) = self.rest.next().ok_or_else(|| missing.clone())?;
-            match c {
+            let low = match c {
                 ']' if !first => break,
                 '[' if self.pattern.get(at..).is_some_and(|rest| rest.starts_with("[:")) => {
                     let name =
@@ -433,28 +439,48 @@ impl<'p> Translation<'p> {
                     for _ in 1..name.chars().count() {
                         self.rest.next();
                     }
+                    None
                 }
                 '\\' => self.class_escape(at)?,
-                '-' => self.out.push(if self.is_range(at, first) { '-' } else { '\u{0}' }),
-                _ => self.out.push_str(&hex(c)),
-            }
-            if self.out.ends_with('\u{0}') {
-                self.out.pop();
-                self.out.push_str("\\-");
-            }
+                c => Some(c),
+            };
             first = false;
+            if let Some(low) = low {
+                self.range_from(at, low, &missing)?;
+            }
         }
         self.out.push(']');
         Ok(())
     }
 
-    /// Whether the hyphen at `at` stands between two ends of a range.
-    fn is_range(&self, at: usize, first: bool) -> bool {
-        let next = self.pattern.get(at + 1..).and_then(|rest| rest.chars().next());
-        !first && next.is_some_and(|next| next != ']') && !self.out.ends_with("[^")
+    /// A character of a class, or the range that it begins.
+    fn range_from(&mut self, at: usize, low: char, missing: &str) -> Result<(), String> {
+        self.out.push_str(&hex(low));
+        let mut ahead = self.rest.clone();
+        let is_range = ahead.next().is_some_and(|(_, c)| c == '-') && ahead.next().is_some_and(|(_, c)| c != ']');
+        if !is_range {
+            return Ok(());
+        }
+        self.rest.next();
+        let (next, c) = self.rest.next().ok_or(missing)?;
+        let high = if c == '\\' {
+            let (_, c) = self.rest.next().ok_or("error parsing regexp: trailing backslash at end of expression: ``")?;
+            self.literal(next, c)?
+        } else {
+            c
+        };
+        if high < low {
+            let end = self.rest.peek().map_or(self.pattern.len(), |(end, _)| *end);
+            let range = self.pattern.get(at..end).unwrap_or("");
+            return Err(format!("error parsing regexp: invalid character class range: `{range}`"));
+        }
+        self.out.push('-');
+        self.out.push_str(&hex(high));
+        Ok(())
     }
 
-    fn class_escape(&mut self, at: usize) -> Result<(), String> {
+    /// A class of characters, or the one character that is given back.
+    fn class_escape(&mut self, at: usize) -> Result<Option<char>, String> {
         let Some((_, c)) = self.rest.next() else {
             return Err("error parsing regexp: trailing backslash at end of expression: ``".into());
         };
@@ -466,16 +492,12 @@ impl<'p> Translation<'p> {
             'W' => self.out.push_str("[^0-9A-Za-z_]"),
             'S' => self.out.push_str(r"[^\t\n\x0C\r\x20]"),
             'p' | 'P' => {
-                let name = self.property(at)?;
-                self.out.extend(['\\', c]);
-                self.out.push_str(&name);
+                let property = self.property(at, c)?;
+                self.out.push_str(&property);
             }
-            _ => {
-                let literal = self.literal(at, c)?;
-                self.out.push_str(&hex(literal));
-            }
+            _ => return self.literal(at, c).map(Some),
         }
-        Ok(())
+        Ok(None)
     }
 }
 

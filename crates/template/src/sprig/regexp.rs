@@ -1,7 +1,7 @@
 //! Regular expressions: `regexFind` and its kind. The ones with `must` give an error where the others panic in Go,
 //! which is an error here as well; only `regexMatch` takes a bad pattern as no match.
 
-use super::arguments::{Marked, int, marked, text};
+use super::arguments::{Marked, bytes, int, marked, text};
 use super::re2::{Re2, quote_meta};
 use super::{Answer, Native, native};
 use crate::context::Context;
@@ -38,7 +38,10 @@ pub(crate) const TABLE: &[Native] = &[
 const STEPS_A_LETTER: u64 = 16;
 
 fn compile(args: &[Value], cx: &Context<'_>) -> Result<Re2, Failure> {
-    let (pattern, subject) = (text(args, 0), text(args, 1));
+    let (pattern, subject) = (text(args, 0), bytes(args, 1));
+    if matches!(pattern, std::borrow::Cow::Owned(_)) {
+        return Err(Failure::Message(format!("error parsing regexp: invalid UTF-8: `{pattern}`")));
+    }
     cx.fuel.steps(STEPS_A_LETTER.saturating_mul(1 + pattern.len() as u64).saturating_add(subject.len() as u64))?;
     cx.fuel.pattern(&pattern, |pattern| {
         // What it takes in memory, roughly; compiled ones are kept until the render ends.

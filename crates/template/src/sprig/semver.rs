@@ -34,9 +34,16 @@ const METHODS: [&str; 13] = [
     "Prerelease",
 ];
 
+/// Seen by `%#v`, read by nobody.
+const FIELDS: [&str; 6] = ["major", "minor", "patch", "pre", "metadata", "original"];
+
 impl Object for Version {
     fn type_name(&self) -> Cow<'_, str> {
         "semver.Version".into()
+    }
+
+    fn is_pointer(&self) -> bool {
+        !self.increased
     }
 
     fn method(&self, name: &str, args: &[Value], _: &Context<'_>) -> Option<Answer> {
@@ -56,6 +63,27 @@ impl Object for Version {
             _ => return None,
         };
         Some(if args.is_empty() { Ok(value) } else { Err(Failure::arguments(0, args.len())) })
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        let number = |n: u64| Value::Uint(UintKind::U64, n);
+        Some(match name {
+            "major" => number(self.major),
+            "minor" => number(self.minor),
+            "patch" => number(self.patch),
+            "pre" => Value::from(&self.prerelease),
+            "metadata" => Value::from(&self.metadata),
+            "original" => Value::from(&self.original),
+            _ => return None,
+        })
+    }
+
+    fn fields(&self) -> Vec<Cow<'_, str>> {
+        FIELDS.iter().map(|name| Cow::Borrowed(*name)).collect()
+    }
+
+    fn is_unexported(&self, name: &str) -> bool {
+        FIELDS.contains(&name)
     }
 
     fn methods(&self) -> Vec<Cow<'_, str>> {

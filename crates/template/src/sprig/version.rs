@@ -14,6 +14,8 @@ pub struct Version {
     pub metadata: String,
     /// What was read, letter by letter.
     pub original: String,
+    /// What the `Inc` methods give is no pointer in Go, and is called by another name.
+    pub increased: bool,
 }
 
 impl fmt::Display for Version {
@@ -62,6 +64,7 @@ impl Version {
             prerelease: parts.prerelease.to_string(),
             metadata: parts.metadata.to_string(),
             original: text.to_string(),
+            increased: false,
         };
         let zero_first =
             |part: &str| part.len() > 1 && part.starts_with('0') && part.bytes().all(|b| b.is_ascii_digit());
@@ -86,7 +89,8 @@ impl Version {
             Place::Patch if !self.prerelease.is_empty() => (self.major, self.minor, self.patch),
             Place::Patch => (self.major, self.minor, self.patch.saturating_add(1)),
         };
-        let mut version = Version { major: next.0, minor: next.1, patch: next.2, ..Version::default() };
+        let mut version =
+            Version { major: next.0, minor: next.1, patch: next.2, increased: true, ..Version::default() };
         let v = if self.original.starts_with('v') { "v" } else { "" };
         version.original = format!("{v}{version}");
         version
@@ -252,6 +256,9 @@ fn conditions(part: &str, whole: &str) -> Result<Vec<Condition>, String> {
         let trimmed = after.trim_start();
         // `1.2 - 2.3` is both ends of a range.
         if let Some(upper) = range_end(after, trimmed) {
+            if [rest, upper].iter().any(|end| end.starts_with(['=', '!', '<', '>', '~', '^'])) {
+                return Err(improper());
+            }
             condition.operator = Operator::GreaterOrEqual;
             found.push(condition);
             let (mut upper, after) = self::condition(upper).ok_or_else(improper)??;

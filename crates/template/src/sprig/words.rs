@@ -1,5 +1,9 @@
 //! Letters and words: upper and lower case one character at a time, camel, snake and kebab case, wrapping.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use super::arguments::size;
 use crate::context::Context;
 use crate::error::Failure;
@@ -66,11 +70,11 @@ pub(super) fn swapcase(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         out.push(match c {
-            c if c.is_uppercase() || is_title(c) => {
+            c if is_upper(c) || is_title(c) => {
                 after_space = false;
                 lower(c)
             }
-            c if c.is_lowercase() => {
+            c if is_lower(c) => {
                 let swapped = if after_space { title_case(c) } else { upper(c) };
                 after_space = false;
                 swapped
@@ -82,6 +86,32 @@ pub(super) fn swapcase(text: &str) -> String {
         });
     }
     out
+}
+
+/// Go's categories, which are narrower than the properties that `char` knows: `Ⅷ` has a lower case and is no letter.
+fn is_in(c: char, category: &'static LazyLock<Option<Regex>>) -> bool {
+    category.as_ref().is_some_and(|regex| regex.is_match(c.encode_utf8(&mut [0; 4])))
+}
+
+static UPPER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\p{Lu}").ok());
+static LOWER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\p{Ll}").ok());
+static LETTER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\p{L}").ok());
+static PUNCTUATION: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\p{P}").ok());
+
+fn is_upper(c: char) -> bool {
+    if c.is_ascii() { c.is_ascii_uppercase() } else { is_in(c, &UPPER) }
+}
+
+fn is_lower(c: char) -> bool {
+    if c.is_ascii() { c.is_ascii_lowercase() } else { is_in(c, &LOWER) }
+}
+
+fn is_letter(c: char) -> bool {
+    if c.is_ascii() { c.is_ascii_alphabetic() } else { is_in(c, &LETTER) }
+}
+
+fn is_punctuation(c: char) -> bool {
+    if c.is_ascii() { c.is_ascii_punctuation() && !"$+<=>^`|~".contains(c) } else { is_in(c, &PUNCTUATION) }
 }
 
 fn connects(c: char) -> bool {
@@ -100,18 +130,18 @@ pub(super) fn camelcase(text: &str) -> String {
             Some(c) => break c,
         }
     };
-    let mut shouting = before.is_uppercase();
+    let mut shouting = is_upper(before);
     before = upper(before);
     for c in chars {
         let mut next = c;
         match (connects(before), connects(c)) {
             (true, true) => out.push(before),
             (true, false) => {
-                shouting = c.is_uppercase();
+                shouting = is_upper(c);
                 next = upper(c);
             }
             (false, _) => {
-                if shouting && c.is_uppercase() {
+                if shouting && is_upper(c) {
                     next = lower(c);
                 } else {
                     shouting = false;
@@ -223,19 +253,13 @@ fn runs(chars: &[char]) -> Vec<(Run, &[char])> {
     out
 }
 
-/// ASCII's, and the marks of typography that stand in names now and then.
-fn is_punctuation(c: char) -> bool {
-    (c.is_ascii_punctuation() && !"$+<=>^`|~".contains(c))
-        || "¡§«¶·»¿‐‑‒–—―‘’‚“”„†‡•…‰′″‹›、。「」【】！（），：；？".contains(c)
-}
-
 fn kind_of(c: char) -> Run {
     match c {
         c if connects(c) => Run::Connector,
         c if is_punctuation(c) => Run::Punctuation,
-        c if c.is_uppercase() => Run::Upper,
+        c if is_upper(c) => Run::Upper,
         '\u{3400}'..='\u{4d85}' | '\u{4e00}'..='\u{9fcc}' | '\u{20000}'..='\u{2b81d}' => Run::Other,
-        c if c.is_alphabetic() => Run::Letters,
+        c if is_letter(c) => Run::Letters,
         c if c.is_numeric() => Run::Number,
         _ => Run::Other,
     }
