@@ -24,7 +24,7 @@ impl Site {
     /// # Errors
     /// When the file cannot be read or understood; the message names file, line and column.
     pub fn load(global: &Global) -> anyhow::Result<Site> {
-        let conf_path = global.warewulfconf.clone().unwrap_or_else(|| PathBuf::from(DEFAULT));
+        let conf_path = named(global);
         if global.emptyconf {
             return Site::from_text(conf_path, "");
         }
@@ -36,7 +36,7 @@ impl Site {
     /// # Errors
     /// Never, as long as an empty file is a sound one.
     pub fn unread(global: &Global) -> anyhow::Result<Site> {
-        Site::from_text(global.warewulfconf.clone().unwrap_or_else(|| PathBuf::from(DEFAULT)), "")
+        Site::from_text(named(global), "")
     }
 
     /// Reads the configuration in this file.
@@ -60,6 +60,12 @@ impl Site {
         }
         Ok(Site { conf_path, conf })
     }
+}
+
+/// The file that is meant; one that was named by an empty word was not named.
+fn named(global: &Global) -> PathBuf {
+    let named = global.warewulfconf.clone().filter(|path| !path.as_os_str().is_empty());
+    named.unwrap_or_else(|| PathBuf::from(DEFAULT))
 }
 
 /// The `share` folder that came with this program, as in an unpacked release.

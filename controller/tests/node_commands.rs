@@ -412,3 +412,57 @@ fn a_nodes_conf_that_is_made_anew_is_for_root_only() {
     ok(&world, &["upgrade", "nodes", "--add-defaults=0", "--replace-overlays=F", "-o", new.to_str().unwrap()]);
     assert_eq!(new.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
 }
+
+#[test]
+fn an_edit_takes_nothing_back_that_somebody_else_wrote_meanwhile() {
+    let mut world = World::with_nodes("nodes:\n  n1:\n    comment: old\n  n2: {}\n");
+    let editor = world.path("editor");
+    let program = env!("CARGO_BIN_EXE_wwctl");
+    let conf = world.path("etc/warewulf/warewulf.conf");
+    let script = |node: &str| {
+        format!(
+            "#!/bin/sh\nsed -i s/old/mine/ \"$1\"\n{program} --warewulfconf {} node set -y {node} --init /theirs >/dev/null\n",
+            conf.display()
+        )
+    };
+    world.env.push(("EDITOR".into(), editor.display().to_string()));
+    // Another node is nobody's business.
+    world.put("editor", &json!({"text": script("n2"), "mode": "0755"}));
+    let ran = world.run_with(&["node", "edit", "n1"], "y\n", true);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    assert_eq!(nodes(&world).nodes["n1"].profile.comment, "mine");
+    assert_eq!(nodes(&world).nodes["n2"].profile.init, "/theirs");
+
+    world.put(NODES, &json!("nodes:\n  n1:\n    comment: old\n"));
+    world.put("editor", &json!({"text": script("n1"), "mode": "0755"}));
+    let ran = world.run_with(&["node", "edit", "n1"], "y\n", true);
+    assert_eq!(ran.exit, 255);
+    let kept = ran.stderr.split("what you wrote is kept in ").nth(1).unwrap().split(": ").next().unwrap().to_owned();
+    assert!(
+        ran.stderr.contains("node n1 was changed by somebody else meanwhile; nothing was written"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(nodes(&world).nodes["n1"].profile.init, "/theirs");
+    let text = std::fs::read_to_string(&kept).unwrap();
+    assert!(text.contains("comment: mine"), "{text}");
+    std::fs::remove_dir_all(std::path::Path::new(&kept).parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_name_that_is_said_twice_is_not_added() {
+    let world = World::with_nodes(NONE);
+    refused(&world, &["node", "add", "n[1-3]", "n2"], "node \"n2\" is named twice");
+    refused(&world, &["node", "add", "n[,]"], "node \"n\" is named twice");
+    refused(&world, &["profile", "add", "a", "b", "a"], "profile \"a\" is named twice");
+}
+
+#[test]
+fn an_empty_name_of_a_configuration_is_none() {
+    let mut world = World::empty();
+    world.env.push(("WAREWULFCONF".into(), String::new()));
+    let ran = world.run_with(&["--emptyconf", "genconfig", "warewulfconf", "print"], "", false);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    let ran = world.run_with(&["-v", "--emptyconf", "genconfig", "warewulfconf", "print"], "", false);
+    assert!(ran.stderr.contains("configuration: /etc/warewulf/warewulf.conf\n"), "{}", ran.stderr);
+}

@@ -82,9 +82,11 @@ type Pairs = Vec<(String, Node, Node)>;
 /// As the message says; nothing is written then.
 pub fn add(site: &Site, kind: Kind, words: &[String], given: &Given) -> anyhow::Result<()> {
     let change = flags::change(given, Verb::Add)?;
-    let mut names = kind.names(words);
+    let names = kind.names(words);
     let mut seen = BTreeSet::new();
-    names.retain(|name| seen.insert(name.clone()));
+    if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
+        bail!("{} {name:?} is named twice; nothing was added", kind.word());
+    }
     if names.is_empty() {
         say::warn(format_args!("{} means no {} at all; nothing was added", words.join(" "), kind.word()));
         return Ok(());

@@ -102,6 +102,11 @@ pub fn edit(site: &Site, kind: Kind, words: &[String], header: bool) -> anyhow::
     }
     let edit = |conf: &mut NodesConf| {
         let before = conf.clone();
+        for name in &old_names {
+            if kind.entry(conf, name) != kind.entry(&shown, name) {
+                bail!("{} {name} was changed by somebody else meanwhile; nothing was written", kind.word());
+            }
+        }
         for name in old_names.iter().filter(|name| !new_names.contains(name)) {
             kind.take(conf, name);
         }
@@ -114,7 +119,14 @@ pub fn edit(site: &Site, kind: Kind, words: &[String], header: bool) -> anyhow::
         }
         Ok((before, conf.clone()))
     };
-    let ((before, after), written) = nodes::change(site, edit)?;
+    let ((before, after), written) = match nodes::change(site, edit) {
+        Ok(changed) => changed,
+        // Nobody types it all again.
+        Err(error) => {
+            let kept = folder.keep().join("entries.yaml");
+            return Err(error.context(format!("what you wrote is kept in {}", kept.display())));
+        }
+    };
     told(site, kind, (&before, &after), &new_names, written);
     say::reload(site);
     Ok(())

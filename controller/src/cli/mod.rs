@@ -25,6 +25,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -53,7 +54,8 @@ pub struct Global {
     #[arg(long, short = 'v', global = true)]
     pub verbose: bool,
     /// The configuration to work with
-    #[arg(long, global = true, env = "WAREWULFCONF", value_name = "FILE")]
+    #[arg(long, global = true, env = "WAREWULFCONF", value_name = "FILE",
+        value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub warewulfconf: Option<PathBuf>,
     /// Log level as a number: 30 warnings only, 20 notes, 15 verbose, 10 debug
     #[arg(long, global = true, hide = true, default_value_t = 20)]
