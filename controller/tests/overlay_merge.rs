@@ -34,8 +34,10 @@ fn given(world: &World) -> Vec<String> {
     run(world, &["overlay", "build", "n1"]);
     let archive = std::fs::read(world.path("var/provision/overlays/n1/__RUNTIME__.img")).unwrap();
     let root = world.root().display().to_string();
-    archive::newc::read(&archive)
-        .unwrap()
+    let mut entries = archive::newc::read(&archive).unwrap();
+    // What many nodes share stands first in an archive.
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    entries
         .into_iter()
         .map(|entry| {
             let text = match &entry.kind {

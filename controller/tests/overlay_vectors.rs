@@ -124,3 +124,18 @@ fn a_node_that_fails_stops_no_other() {
     assert!(world.path("var/provision/overlays/n2/__RUNTIME__.img").exists());
     assert!(world.path("var/provision/overlays/n1/__SYSTEM__.img").exists());
 }
+
+#[test]
+fn who_puts_a_secret_into_an_overlay_that_all_may_read_is_told_at_once_and_by_check() {
+    let world = small();
+    world.put("key", &json!("-----BEGIN OPENSSH PRIVATE KEY-----\nx\n-----END OPENSSH PRIVATE KEY-----\n"));
+    let key = world.path("key").display().to_string();
+    let word = "overlay site: /etc/key holds a private key that all may read";
+    let told = world.run(&["overlay", "import", "site", &key, "/etc/key"]);
+    assert_eq!(told.exit, 0);
+    assert!(told.stderr.contains(&format!("{word}: wwctl overlay chmod site /etc/key 0600")), "{}", told.stderr);
+    assert!(world.run(&["overlay", "check"]).stderr.contains(word));
+    let silent = world.run(&["overlay", "chmod", "site", "/etc/key", "0600"]);
+    assert_eq!((silent.exit, silent.stderr.as_str()), (0, ""));
+    assert!(!world.run(&["overlay", "check"]).stderr.contains("private key"));
+}

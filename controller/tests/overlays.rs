@@ -189,6 +189,34 @@ fn no_distribution_overlay_fails_on_any_node_or_leaves_the_words_of_a_missing_va
 }
 
 #[test]
+fn nothing_that_holds_a_secret_can_be_read_by_others() {
+    let secrets = ["it's secret", "it'\\''s secret", "\nprivate\n", "$6$hush"];
+    let mut holders = std::collections::BTreeSet::new();
+    for found in overlays() {
+        let overlay = Arc::new(Overlay::new(&found.name, "/overlay", trees::read(&found).unwrap()));
+        for placed in everybody(&overlay).into_iter().flat_map(|(_, outcome)| outcome.tree) {
+            let Kind::File(content) = &placed.entry.kind else { continue };
+            let text = String::from_utf8_lossy(content);
+            if secrets.iter().any(|secret| text.contains(secret)) {
+                let path = String::from_utf8_lossy(&placed.entry.path).into_owned();
+                assert_eq!(placed.entry.mode & 0o077, 0, "overlay {}: /{path} is {:o}", found.name, placed.entry.mode);
+                holders.insert(format!("{} /{path}", found.name));
+            }
+        }
+    }
+    let holders: Vec<String> = holders.into_iter().collect();
+    assert_eq!(
+        holders,
+        [
+            "debug /tstruct.md",
+            "ignition /warewulf/ignition.json",
+            "ssh.host_keys /etc/ssh/ssh_host_rsa_key",
+            "wwinit /warewulf/config"
+        ]
+    );
+}
+
+#[test]
 fn every_declared_mode_is_of_a_file_that_is_there() {
     for found in overlays() {
         let Ok(text) = fs::read_to_string(found.folder.join("modes")) else { continue };

@@ -67,8 +67,10 @@ fn given_to(node: &str, files: &[(&str, &str)]) -> Vec<(String, String)> {
     assert_eq!(ran.exit, 0, "{}", ran.stderr);
     let archive = std::fs::read(world.path(&format!("var/provision/overlays/{node}/__RUNTIME__.img"))).unwrap();
     let root = world.root().display().to_string();
-    archive::newc::read(&archive)
-        .unwrap()
+    let mut entries = archive::newc::read(&archive).unwrap();
+    // What many nodes share stands first in an archive.
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    entries
         .into_iter()
         .filter(|entry| entry.path != b"etc/motd" || files.iter().any(|(path, _)| path.starts_with("etc/motd")))
         .filter_map(|entry| {

@@ -1,10 +1,10 @@
 //! `cargo xtask dist`: the release as it is installed, in target/dist: wwctl, wwclient, and share/ beside them.
 //!
 //! Laid beside and renamed, so that target/dist is whole or absent. Modes are set here, not taken from the checkout: a
-//! checkout has its owner's umask, and what stands in an overlay is on every node.
+//! checkout has its owner's umask, and what stands in an overlay is on every node. What an overlay declares counts here, too.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -69,6 +69,35 @@ fn lay(place: &Place, agent: &Path, fresh: &Path) -> anyhow::Result<()> {
     // Sites name the agent of one architecture so; of others there is none here.
     let named = share.join(format!("overlays/wwclient.{}", std::env::consts::ARCH));
     symlink("wwclient", &named).with_context(|| format!("cannot link {}", named.display()))?;
+    for overlay in fs::read_dir(share.join("overlays"))? {
+        let folder = overlay?.path();
+        if !folder.is_symlink() {
+            declare(&folder)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives what an overlay declares in its file `modes` (lines of `path mode uid gid`) mode and, as root, owner.
+fn declare(overlay: &Path) -> anyhow::Result<()> {
+    let file = overlay.join("modes");
+    if !file.is_file() {
+        return Ok(());
+    }
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        let wrong = || format!("{}: line {}: expected `path mode uid gid`", file.display(), number + 1);
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [path, mode, uid, gid] = words.as_slice() else { bail!(wrong()) };
+        let path = overlay.join("rootfs").join(path.trim_start_matches('/'));
+        let mode = u32::from_str_radix(mode, 8).with_context(wrong)?;
+        let (uid, gid) = (uid.parse().with_context(wrong)?, gid.parse().with_context(wrong)?);
+        if nix::unistd::geteuid().is_root() {
+            chown(&path, Some(uid), Some(gid)).with_context(|| format!("cannot give away {}", path.display()))?;
+        }
+        fs::set_permissions(&path, Permissions::from_mode(mode))
+            .with_context(|| format!("cannot change {}", path.display()))?;
+    }
     Ok(())
 }
 
@@ -121,4 +150,31 @@ fn remove(path: &Path) -> anyhow::Result<()> {
 
 fn size(path: &Path) -> anyhow::Result<String> {
     Ok(format!("{:.1} MB", fs::metadata(path)?.len() as f64 / 1e6))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_overlay_declares_is_so_where_it_is_installed() {
+        let dir = std::env::temp_dir().join(format!("warewulf-modes-{}", std::process::id()));
+        fs::create_dir_all(dir.join("rootfs/root")).unwrap();
+        fs::write(dir.join("rootfs/root/key.ww"), "").unwrap();
+        let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+        fs::write(
+            dir.join("modes"),
+            format!("# path mode uid gid\n/root 0700 {uid} {gid}\nroot/key.ww 0600 {uid} {gid}\n"),
+        )
+        .unwrap();
+        let declared = declare(&dir);
+        let mode = |path: &str| fs::metadata(dir.join(path)).unwrap().permissions().mode() & 0o7777;
+        let modes = (mode("rootfs/root"), mode("rootfs/root/key.ww"));
+        fs::write(dir.join("modes"), "root 0700\n").unwrap();
+        let refused = declare(&dir).unwrap_err().to_string();
+        fs::remove_dir_all(&dir).unwrap();
+        declared.unwrap();
+        assert_eq!(modes, (0o700, 0o600));
+        assert!(refused.ends_with("modes: line 1: expected `path mode uid gid`"), "{refused}");
+    }
 }

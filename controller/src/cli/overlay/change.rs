@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown as change_owner};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use archive::{Entry, Kind};
 use clap::Args;
 use model::conf::OverlayMerge;
 
@@ -15,6 +16,7 @@ use crate::build::merged;
 use crate::build::trees::{self, Found};
 use crate::cli::say::warn;
 use crate::site::Site;
+use crate::store::lint::open_secret;
 use crate::store::publish;
 
 #[derive(Debug, Args)]
@@ -196,7 +198,8 @@ pub fn import(site: &Site, arguments: &Import) -> anyhow::Result<()> {
     if !has_parent(&found, &relative) && !arguments.parents {
         bail!("overlay {}: the folder of {wanted} is not there: make it with --parents", found.name);
     }
-    let full = own(site, found, &relative)?.root.join(relative);
+    let found = own(site, found, &relative)?;
+    let full = found.root.join(&relative);
     let there = there.and_then(|_| full.symlink_metadata().ok());
     if let Some(parent) = full.parent() {
         // Who may not read the file has no business in folders made for it.
@@ -209,7 +212,8 @@ pub fn import(site: &Site, arguments: &Import) -> anyhow::Result<()> {
         _ => (data.mode() & 0o7777, (data.uid(), data.gid())),
     };
     publish::replace_with(&full, mode, &content).with_context(|| format!("write {}", full.display()))?;
-    give(&full, mode, owner)
+    give(&full, mode, owner)?;
+    warn_of_secret(&found, &relative)
 }
 
 pub fn chmod(site: &Site, arguments: &Chmod) -> anyhow::Result<()> {
@@ -230,7 +234,7 @@ pub fn chmod(site: &Site, arguments: &Chmod) -> anyhow::Result<()> {
         let word = "the distribution's folder is narrower, and both count";
         warn(format_args!("overlay {}: {} stays {:04o}: {word}", found.name, arguments.path, entry.mode));
     }
-    Ok(())
+    warn_of_secret(&found, &relative)
 }
 
 pub fn chown(site: &Site, arguments: &Chown) -> anyhow::Result<()> {
@@ -245,6 +249,26 @@ pub fn chown(site: &Site, arguments: &Chown) -> anyhow::Result<()> {
     if !full.symlink_metadata()?.is_symlink() {
         // The kernel takes set-id bits away with the owner; nobody asked for that.
         fs::set_permissions(&full, mode)?;
+    }
+    Ok(())
+}
+
+/// Says so when a file that was just changed gives a secret away on the nodes.
+pub fn warn_of_secret(found: &Found, inside: &Path) -> anyhow::Result<()> {
+    let full = found.root.join(inside);
+    let data = full.symlink_metadata()?;
+    if !data.is_file() {
+        return Ok(());
+    }
+    let kind = Kind::File(fs::read(&full)?.into());
+    let path = inside.as_os_str().as_bytes().to_vec();
+    let entry = Entry { path, mode: data.mode() & 0o7777, uid: 0, gid: 0, mtime: 0, kind, xattrs: Default::default() };
+    if let Some(secret) = open_secret(&entry) {
+        let path = inside.display();
+        warn(format_args!(
+            "overlay {0}: /{path} holds {secret} that all may read: wwctl overlay chmod {0} /{path} 0600",
+            found.name
+        ));
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use super::say;
 use crate::build::{OverlayKind, Workshop};
 use crate::cli::say::warn;
 use crate::site::Site;
+use crate::store::lint::open_secret;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -55,9 +56,9 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
             }
             outcome.warnings.into_iter().for_each(|text| note(&warnings, text, node));
             for placed in &outcome.tree {
-                if open_key(&placed.entry) {
+                if let Some(secret) = open_secret(&placed.entry) {
                     let path = String::from_utf8_lossy(&placed.entry.path);
-                    let text = format!("overlay {}: /{path} holds a private key that all may read", placed.overlay);
+                    let text = format!("overlay {}: /{path} holds {secret} that all may read", placed.overlay);
                     note(&warnings, text, node);
                 }
             }
@@ -118,13 +119,6 @@ fn rendered(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> (Outcome, V
         }
     }
     (shop.job(node).run(&overlays), unread)
-}
-
-fn open_key(entry: &Entry) -> bool {
-    let Kind::File(content) = &entry.kind else { return false };
-    let head = content.get(..content.len().min(64)).unwrap_or_default();
-    let head = String::from_utf8_lossy(head);
-    entry.mode & 0o004 != 0 && head.starts_with("-----BEGIN") && head.contains("PRIVATE KEY-----")
 }
 
 /// One line an entry that comes, goes or changes, and the lines of text that change below it.
@@ -195,13 +189,5 @@ mod tests {
             changes(OverlayKind::Runtime, &old, &new),
             "runtime ~ /etc/a (mode, content)\n    -2\n    +two\nruntime - /etc/b\nruntime + /etc/c\n"
         );
-    }
-
-    #[test]
-    fn a_private_key_that_all_may_read_is_found() {
-        let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n";
-        assert!(open_key(&file("k", 0o644, key)));
-        assert!(!open_key(&file("k", 0o600, key)));
-        assert!(!open_key(&file("k", 0o644, "-----BEGIN CERTIFICATE-----\n")));
     }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::change::give;
+use super::change::{give, warn_of_secret};
 use super::say;
 use super::tree::{folders, has_parent, inside, overlay, own, place};
 use crate::site::Site;
@@ -49,7 +49,8 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
         say("nothing was written\n");
         return Ok(());
     }
-    let full = own(site, found, &relative)?.root.join(relative);
+    let found = own(site, found, &relative)?;
+    let full = found.root.join(&relative);
     if let Some(parent) = full.parent() {
         folders(parent, 0o755)?;
     }
@@ -59,7 +60,8 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
         Err(_) => (0o644, (0, 0)),
     };
     publish::replace_with(&full, mode, &new).with_context(|| format!("write {}", full.display()))?;
-    give(&full, mode, owner)
+    give(&full, mode, owner)?;
+    warn_of_secret(&found, &relative)
 }
 
 /// The content after the editor. It is read by name, so an editor may also replace the file.
