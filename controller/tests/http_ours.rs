@@ -12,6 +12,7 @@ mod daemon;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -604,4 +605,77 @@ fn an_asset_key_is_never_in_the_log() {
     world.stop();
     assert!(world.log().contains("c002") || world.log().contains("02:00:00:00:00:02"), "{}", world.log());
     assert!(!world.log().contains("SECRET"), "{}", world.log());
+}
+
+/// A full disk: the last good overlay is sent and the log says so; with room again the new one is. In both forms in which
+/// overlays are kept.
+#[test]
+fn where_an_overlay_cannot_be_written_the_last_good_one_is_sent_and_the_log_says_so() {
+    for materialize in [true, false] {
+        // A disk of its own, which nobody else sees, goes with the thread.
+        std::thread::spawn(move || {
+            if has_small_disks() {
+                overlays_on_a_full_disk(materialize)
+            }
+        })
+        .join()
+        .unwrap();
+    }
+}
+
+fn has_small_disks() -> bool {
+    use nix::mount::{MsFlags, mount};
+    let private = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)
+        .and_then(|()| mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>));
+    if let Err(error) = &private {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "skipped with CI=true: a disk needs root ({error})");
+        eprintln!("skipped: a disk needs root ({error})");
+    }
+    private.is_ok()
+}
+
+fn overlays_on_a_full_disk(materialize: bool) {
+    use nix::mount::{MsFlags, mount};
+    let mut world = World::new();
+    let provision = world.path("var/provision");
+    mount(Some("tmpfs"), &provision, Some("tmpfs"), MsFlags::empty(), Some("size=256k")).unwrap();
+    world.put("etc/warewulf/warewulf.conf", &format!("{CONF}overlays: {{materialize: {materialize}}}\n"));
+    let node = "nodes: {c001: {runtime overlay: [live], network devices: {default: {hwaddr: 02:00:00:00:00:01}}}}\n";
+    world.put("etc/warewulf/nodes.conf", node);
+    // What does not pack well, so that a new archive needs new room.
+    let noise = |seed: u32| {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from(b'!' + u8::try_from((state >> 24) % 90).unwrap())
+        };
+        (0..20_000).map(|_| next()).collect::<String>()
+    };
+    let live = "var/overlays/live/rootfs/etc/live";
+    world.put(live, &noise(1));
+    world.start();
+    let runtime = |world: &mut World| {
+        let reply = world.fetch("/runtime/02:00:00:00:00:01?compress=gz");
+        assert_eq!(reply.code, 200, "{}", world.log());
+        reply.body
+    };
+    let first = runtime(&mut world);
+    let filler = provision.join("filler");
+    let _ = std::fs::write(&filler, vec![1; 1 << 20]);
+    world.put(live, &noise(2));
+    assert!(runtime(&mut world) == first, "not the last good one");
+    let log = world.log();
+    let said =
+        log.lines().find(|line| line.contains("the last good runtime overlay of c001 is sent: ")).unwrap_or(&log);
+    assert!(said.contains("No space left on device"), "{said}");
+    let unfinished = |folder: &std::path::Path| {
+        let names = Command::new("find").arg(folder).args(["-name", ".new-*"]).output().unwrap().stdout;
+        String::from_utf8(names).unwrap()
+    };
+    assert_eq!(unfinished(&provision), "");
+    std::fs::remove_file(filler).unwrap();
+    let second = runtime(&mut world);
+    assert!(second != first, "the new one is not sent though there is room: {}", world.log());
+    assert!(runtime(&mut world) == second);
+    world.stop();
 }
