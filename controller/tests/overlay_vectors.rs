@@ -98,6 +98,25 @@ fn check_prints_every_error_with_its_nodes_and_changes_nothing() {
 }
 
 #[test]
+fn diff_and_show_have_the_clock_and_the_lots_that_the_node_was_given_in_whichever_form_its_archive_lies() {
+    for form in [true, false] {
+        let world = small();
+        let conf = "etc/warewulf/warewulf.conf";
+        let text = world.read(conf);
+        world.put(conf, &json!(format!("{text}overlays:\n  materialize: {form}\n")));
+        let lot = "{{now | date \"15:04:05.000000000\"}} {{randAlphaNum 20}}\n";
+        world.put("var/overlays/site/rootfs/etc/lot.ww", &json!(lot));
+        assert_eq!(world.run(&["overlay", "build"]).exit, 0);
+        assert_eq!(world.path("var/provision/overlays/n1/__RUNTIME__.img").exists(), form);
+        let diff = world.run(&["overlay", "diff", "n1"]);
+        assert_eq!((diff.exit, diff.stdout.as_str(), diff.stderr.as_str()), (0, "", ""));
+        let show = || world.run(&["overlay", "show", "-q", "-r", "n1", "site", "etc/lot.ww"]).stdout;
+        assert_eq!(show(), show());
+        assert!(show().len() > 30, "{}", show());
+    }
+}
+
+#[test]
 fn diff_shows_what_a_build_would_change_and_a_build_then_leaves_nothing_to_show() {
     let world = small();
     assert_eq!(world.run(&["overlay", "diff", "n1"]).stdout, "runtime + /etc\nruntime + /etc/site\n");

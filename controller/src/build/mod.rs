@@ -37,6 +37,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use model::Node;
+use render::kept::Kept;
 use render::{Job, Overlay, Problem, World};
 use thiserror::Error;
 
@@ -356,6 +357,16 @@ impl Workshop {
             outside: Arc::clone(&self.outside) as Arc<dyn render::template::World + Send + Sync>,
             kept: Arc::default(),
         }
+    }
+
+    /// A render for a node, with the clocks and lots of what it was last given.
+    pub fn job_again(&self, node: &Arc<Node>) -> Job {
+        let mut kept = Kept::default();
+        for kind in OverlayKind::BOTH {
+            let record = files::Files::of(&self.site, &node.id, kind).record().unwrap_or_default();
+            record.kept.iter().for_each(|drawn| kept.keep(&drawn));
+        }
+        Job { kept: Arc::new(kept), ..self.job(node) }
     }
 
     /// The overlay of that name, the site's first.

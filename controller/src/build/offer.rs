@@ -1,7 +1,7 @@
 //! A built archive as it is sent: whichever form it lies in, the same identity for the same content.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,6 +38,22 @@ pub enum Offer {
     /// There is an archive, but not packed.
     NotPacked,
     Nothing(PathBuf),
+}
+
+/// The bytes of the archive as it lies there now, not packed; `None` when there is none.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn archive(site: &Site, node: &Node, kind: OverlayKind) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    match offer(site, node, kind, false)? {
+        Offer::Known { spans, .. } => spans.iter().try_for_each(|span| span.read(&mut bytes))?,
+        Offer::Foreign { mut file, .. } => {
+            file.read_to_end(&mut bytes)?;
+        }
+        Offer::NotPacked | Offer::Nothing(_) => return Ok(None),
+    }
+    Ok(Some(bytes))
 }
 
 /// The archive as it lies there now, packed or not.

@@ -1,7 +1,9 @@
 //! Bytes that wait to be sent: in memory, or a part of an open file, which sendfile(2) takes from there.
 
 use std::fs::File;
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Some bytes. Clones are the same bytes.
@@ -38,6 +40,22 @@ impl Span {
             }
             Span::File { file, at, .. } => Span::File { file: Arc::clone(file), at: at + skip, length },
         }
+    }
+
+    /// Puts the bytes behind those that are there.
+    ///
+    /// # Errors
+    /// Those of reading a file.
+    pub fn read(&self, into: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Span::Memory { bytes, .. } => into.extend_from_slice(bytes.get(self.memory()).unwrap_or_default()),
+            Span::File { file, at, length } => {
+                let begin = into.len();
+                into.resize(begin + usize::try_from(*length).map_err(io::Error::other)?, 0);
+                file.read_exact_at(into.get_mut(begin..).unwrap_or_default(), *at)?;
+            }
+        }
+        Ok(())
     }
 
     /// Which of the bytes in memory are meant; none of a file.

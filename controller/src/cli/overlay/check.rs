@@ -11,7 +11,7 @@ use render::{Outcome, Problem};
 
 use super::build::{each, named, workshop};
 use super::say;
-use crate::build::{OverlayKind, Workshop};
+use crate::build::{OverlayKind, Workshop, offer};
 use crate::cli::say::warn;
 use crate::site::Site;
 use crate::store::lint::open_secret;
@@ -95,10 +95,9 @@ pub fn diff(site: &Site, arguments: &Diff) -> anyhow::Result<()> {
         if let Some(problem) = outcome.problems.first() {
             bail!("{problem}");
         }
-        let path = site.conf.paths.built_overlays(&node.id).join(format!("{}.img", kind.stem()));
-        let old = match std::fs::read(&path) {
-            Ok(bytes) => archive::newc::read(&bytes).with_context(|| path.display().to_string())?,
-            Err(_) => Vec::new(),
+        let old = match offer::archive(site, &node, kind)? {
+            Some(bytes) => archive::newc::read(&bytes).with_context(|| format!("the {kind} overlay of {}", node.id))?,
+            None => Vec::new(),
         };
         let new: Vec<Entry> = outcome.tree.into_iter().map(|placed| placed.entry).collect();
         say(changes(kind, &old, &new));
@@ -118,7 +117,7 @@ fn rendered(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> (Outcome, V
             },
         }
     }
-    (shop.job(node).run(&overlays), unread)
+    (shop.job_again(node).run(&overlays), unread)
 }
 
 /// One line an entry that comes, goes or changes, and the lines of text that change below it.

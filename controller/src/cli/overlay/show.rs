@@ -54,7 +54,7 @@ fn rendered(site: &Site, found: &Found, arguments: &Arguments, node: &str) -> an
     let (_, overlay) = shop.overlay(found)?;
     let item = overlay.items.iter().find(|item| item.entry.path == path);
     let script = item.and_then(|item| item.script.as_ref()).context("the template has gone away")?;
-    let output = shop.job(&node).render(&overlay.name, script)?.output;
+    let output = shop.job_again(&node).render(&overlay.name, script)?.output;
     output.warnings.iter().for_each(warn);
     say(text(&output, &script.target, arguments.quiet));
     Ok(())
