@@ -157,6 +157,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_release_has_declared_modes_and_the_agent_under_every_name() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let target = std::env::temp_dir().join(format!("warewulf-lay-{}", std::process::id()));
+        fs::create_dir_all(target.join("release")).unwrap();
+        fs::write(target.join("release/wwctl"), "a program").unwrap();
+        let place = Place { root, target: target.clone(), cache: target.clone() };
+        let laid = lay(&place, &target.join("release/wwctl"), &target.join("dist"));
+        let overlays = target.join("dist/share/warewulf/overlays");
+        let mode = |path: &str| fs::metadata(overlays.join(path)).map(|data| data.permissions().mode() & 0o7777).ok();
+        let agent = format!("wwclient.{}/rootfs/{AGENT}", std::env::consts::ARCH);
+        let modes = [
+            mode("wwinit/rootfs/warewulf/config.ww"),
+            mode("ssh.authorized_keys/rootfs/root/.ssh"),
+            mode("hosts/rootfs/etc/hosts.ww"),
+            mode(&agent),
+        ];
+        fs::remove_dir_all(&target).unwrap();
+        laid.unwrap();
+        assert_eq!(modes, [Some(0o600), Some(0o700), Some(0o644), Some(0o755)]);
+    }
+
+    #[test]
     fn what_an_overlay_declares_is_so_where_it_is_installed() {
         let dir = std::env::temp_dir().join(format!("warewulf-modes-{}", std::process::id()));
         fs::create_dir_all(dir.join("rootfs/root")).unwrap();
