@@ -458,6 +458,14 @@ fn a_name_that_is_said_twice_is_not_added() {
 }
 
 #[test]
+fn a_network_in_which_nothing_is_said_can_be_taken_away_by_hand() {
+    let world = World::with_nodes("nodes:\n  n1:\n    network devices:\n      ib: {}\n");
+    let ran = world.run_with(&["node", "set", "n1", "--netdel", "ib"], "y\n", true);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    assert!(nodes(&world).nodes["n1"].profile.network_devices.is_empty(), "{}", ran.stdout);
+}
+
+#[test]
 fn an_empty_name_of_a_configuration_is_none() {
     let mut world = World::empty();
     world.env.push(("WAREWULFCONF".into(), String::new()));

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
-use model::change::{Change, summary};
+use model::change::{Change, Edit, summary};
 use model::flags::{self, Given, Verb};
 use model::{Node, NodesConf, hostlist};
 
@@ -170,8 +170,9 @@ pub fn unset(site: &Site, target: Target<'_>, force: bool, given: &Given) -> any
         }
         say::warn(format_args!("there is no {} {name:?}; it is passed over", kind.word()));
     }
-    if change.edits.iter().any(|edit| matches!(edit, model::change::Edit::Remove { .. })) {
-        say::warn("a name without fields takes the whole network, disk or file system away");
+    let takes_all = |edit: &Edit| matches!(edit, Edit::Remove { .. } | Edit::RemovePartition { .. });
+    if change.edits.iter().any(takes_all) {
+        say::warn("a name without fields takes the whole network, disk, partition or file system away");
     }
     carry_out(site, target, &conf, &names, &change)
 }
@@ -189,10 +190,11 @@ fn carry_out(
     let summary = summary(&pairs);
     if target.yes {
         say::answer(&format!("These fields change:\n{summary}"))?;
-    } else if summary.is_empty() {
+    } else if pairs.iter().all(|(_, before, after)| before == after) {
         return say::answer("Nothing to change.\n");
     } else {
-        say::answer(&summary)?;
+        let without_fields = "Only networks, disks or file systems in which nothing is said.\n";
+        say::answer(if summary.is_empty() { without_fields } else { &summary })?;
         if !say::ask(&format!("Change {} {}(s)", pairs.len(), kind.word()))? {
             return Ok(());
         }
