@@ -48,9 +48,10 @@ const KINDS: [Kind; 9] = [
 ];
 
 /// Which of them are tried with less and less memory.
-const SQUEEZED: [usize; 4] = [0, 1, 2, 4];
+const SQUEEZED: [usize; 4] = [0, 2, 1, 4];
 /// MiB.
-const STEP: u32 = 16;
+const STEP: u32 = 32;
+const TOO_LITTLE: u32 = 128;
 const ENOUGH: u32 = 512;
 
 pub fn run(words: &[&str]) -> anyhow::Result<()> {
@@ -177,7 +178,7 @@ fn clock(line: &str) -> Option<f64> {
 
 /// The least memory with which the machine comes up: halved between what is too little and what is enough.
 fn squeeze(kind: &Kind, store: &World) -> anyhow::Result<u32> {
-    let (mut little, mut enough) = (64, ENOUGH);
+    let (mut little, mut enough) = (TOO_LITTLE, ENOUGH);
     ensure!(comes_up(kind, store, enough)?, "{}: not even with {enough} MiB", kind.name);
     while enough - little > STEP {
         let middle = u32::midpoint(little, enough).next_multiple_of(STEP);
@@ -204,9 +205,9 @@ const SHORT: [&str; 7] = [
 fn comes_up(kind: &Kind, store: &World, memory: u32) -> anyhow::Result<bool> {
     let Booting { mut vm, world, .. } = switch_on(kind, store, memory)?;
     let begin = Instant::now();
-    let mut why = "nothing more was heard".to_owned();
+    let mut why = String::new();
     let mut is_up = false;
-    while begin.elapsed() < Duration::from_secs(150) {
+    while begin.elapsed() < Duration::from_secs(300) {
         let text = vm.console().text();
         if let Some(line) = text.lines().find(|line| SHORT.iter().any(|short| line.contains(short))) {
             line.clone_into(&mut why);
@@ -221,6 +222,9 @@ fn comes_up(kind: &Kind, store: &World, memory: u32) -> anyhow::Result<bool> {
             break;
         }
         std::thread::sleep(Duration::from_millis(100));
+    }
+    if why.is_empty() {
+        why = format!("nothing more is heard after {:?}", vm.console().last(1));
     }
     println!("      {memory} MiB: {}", if is_up { "comes up" } else { &why });
     Ok(is_up)
