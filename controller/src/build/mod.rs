@@ -159,6 +159,11 @@ pub struct Works {
 }
 
 impl Works {
+    /// Works that watch nothing: every answer is a look, as where the kernel cannot tell.
+    pub fn unwatched() -> Works {
+        Works { eyes: Arc::new(known::Eyes::blind()), ..Works::default() }
+    }
+
     /// What is wrong with the overlays of these nodes: the last good ones are sent, or none.
     pub fn problems(&self, nodes: &[Arc<Node>]) -> Vec<String> {
         self.troubles.lines(nodes)

@@ -83,6 +83,13 @@ impl Moment {
 }
 
 impl<K: Ord + Clone + fmt::Display, V: Clone> Watch<K, V> {
+    /// A watch that is told nothing: every question is a look.
+    pub fn blind() -> Watch<K, V> {
+        let watch = Watch::default();
+        let _ = watch.kernel.set(None);
+        watch
+    }
+
     /// The answer, as it is now. `places` names everything that `look` will look at, before it does; with an error nothing
     /// is kept.
     ///

@@ -247,8 +247,7 @@ fn real_file_systems_are_told_apart_by_what_they_are() {
 
 #[test]
 fn without_anybody_to_ask_every_answer_is_a_look() {
-    let watch: Watch<String, u32> = Watch::default();
-    let _ = watch.kernel.set(None);
+    let watch: Watch<String, u32> = Watch::blind();
     let before = watch.moment();
     let mut looks = 0;
     for _ in 0..3 {
