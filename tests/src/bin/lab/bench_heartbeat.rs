@@ -58,7 +58,7 @@ fn with(count: u32) -> anyhow::Result<String> {
     let first = load::play(&site.net, &manner, vec![vec![path]])?.whole()?;
     let file = site.at("same");
     std::fs::write(&file, vec![b'x'; usize::try_from(first.bytes)?])?;
-    let memory = rival::start(&site.net, "memory", PORT + 1, &file)?;
+    let memory = rival::start(&site.net, "memory", PORT + 1, &file, false)?;
 
     let nodes: Vec<Vec<String>> = (0..REQUESTS).map(|at| vec![runtime(1 + at % asking)]).collect();
     for (how, keep, fresh) in [

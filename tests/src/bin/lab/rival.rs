@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -87,12 +88,16 @@ fn copied(stream: &mut TcpStream, file: &mut File) -> anyhow::Result<()> {
     }
 }
 
-/// Starts one of them as a process in that network, and waits until it listens.
+/// Starts one of them as a process in that network, on any processor or on number 0 alone, and waits until it listens.
 ///
 /// # Errors
 /// When it does not.
-pub fn start(net: &Net, kind: &str, port: u16, file: &std::path::Path) -> anyhow::Result<Server> {
-    let mut command = net.command(std::env::current_exe().context("where am I?")?);
+pub fn start(net: &Net, kind: &str, port: u16, file: &Path, on_one: bool) -> anyhow::Result<Server> {
+    let program = std::env::current_exe().context("where am I?")?;
+    let mut command = net.command(if on_one { Path::new("taskset") } else { &program });
+    if on_one {
+        command.args(["-c", "0"]).arg(&program);
+    }
     command.args(["rival", kind, &port.to_string()]).arg(file);
     let server = Server::start(&mut command)?;
     let deadline = Instant::now() + Duration::from_secs(10);

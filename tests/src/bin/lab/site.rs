@@ -150,7 +150,20 @@ impl Site {
     /// # Errors
     /// When it does not.
     pub fn daemon(&self) -> anyhow::Result<Server> {
-        let mut command = self.net.command(&self.wwctl);
+        self.start(self.net.command(&self.wwctl))
+    }
+
+    /// [`Site::daemon`] on processor 0 alone.
+    ///
+    /// # Errors
+    /// When it does not listen.
+    pub fn daemon_on_one(&self) -> anyhow::Result<Server> {
+        let mut command = self.net.command("taskset");
+        command.args(["-c", "0"]).arg(&self.wwctl);
+        self.start(command)
+    }
+
+    fn start(&self, mut command: Command) -> anyhow::Result<Server> {
         command.arg("--warewulfconf").arg(self.conf()).arg("server").stdout(Stdio::null()).stderr(Stdio::null());
         let mut server = Server::start(&mut command)?;
         let deadline = Instant::now() + Duration::from_secs(120);
