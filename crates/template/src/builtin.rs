@@ -259,11 +259,15 @@ fn less_or_equal(args: &[Value], cx: &Context<'_>) -> Result<bool, Failure> {
 /// All arguments as one text; pointers count as what they point to.
 fn joined(args: &[Value], cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
     if let [Value::Text(text)] = args {
+        // Each letter may become six.
+        cx.fuel.bytes(text.len().saturating_mul(6))?;
         return Ok(text.as_bytes().to_vec());
     }
     let nothing = Value::from("<no value>");
     let args: Vec<Value> = args.iter().map(|arg| if arg.is_some() { arg } else { &nothing }).cloned().collect();
-    print::sprint_shown(&args, cx)
+    let joined = print::sprint_shown(&args, cx)?;
+    cx.fuel.bytes(joined.len().saturating_mul(6))?;
+    Ok(joined)
 }
 
 fn html(text: &[u8]) -> Vec<u8> {

@@ -156,6 +156,7 @@ impl<'a> Printer<'a> {
                 self.pad(cut)
             }
             'x' | 'X' => {
+                self.cx.fuel.bytes(bytes.len().saturating_mul(5))?;
                 self.flags.hex(self.out, bytes, verb == 'X');
                 Ok(())
             }
@@ -166,6 +167,7 @@ impl<'a> Printer<'a> {
 
     fn quoted(&mut self, bytes: &[u8]) -> Shown {
         let cut = self.flags.cut(bytes);
+        self.cx.fuel.bytes(cut.len().saturating_mul(4))?;
         let text = if self.flags.sharp && can_backquote(cut) {
             format!("`{}`", String::from_utf8_lossy(cut))
         } else if self.flags.plus {

@@ -68,6 +68,9 @@ pub(super) fn int(args: &[Value], index: usize) -> i64 {
     }
 }
 
+/// What an element of a list of short texts takes in memory, roughly.
+pub(super) const PART_BYTES: usize = 96;
+
 /// The arguments from number `index` on.
 pub(super) fn rest(args: &[Value], index: usize) -> &[Value] {
     args.get(index..).unwrap_or_default()
@@ -104,6 +107,7 @@ pub(super) fn texts_of(value: &Value, cx: &Context<'_>) -> Result<Vec<Text>, Fai
         }
         Value::Bytes(bytes) => {
             cx.fuel.steps(bytes.len() as u64)?;
+            cx.fuel.bytes(bytes.len().saturating_mul(PART_BYTES))?;
             Ok(bytes.as_bytes().iter().map(|byte| byte.to_string().into()).collect())
         }
         other => Ok(vec![text_of(other, cx)?]),

@@ -82,7 +82,10 @@ impl Writer<'_> {
                 let shown = format_float(*f, 'g', None, crate::value::FloatKind::F64);
                 return Err(format!("json: unsupported value: {shown}").into());
             }
-            Value::Text(text) => self.text(text.as_bytes()),
+            Value::Text(text) => {
+                self.cx.fuel.bytes(text.len().saturating_mul(5))?;
+                self.text(text.as_bytes());
+            }
             Value::Bytes(bytes) => {
                 let text = data_encoding::BASE64.encode(bytes.as_bytes());
                 self.text(text.as_bytes());

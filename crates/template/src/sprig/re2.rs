@@ -52,19 +52,59 @@ impl Re2 {
         self.regex.find(text).map(|found| found.as_str())
     }
 
+    /// How many matches there are.
+    pub fn count(&self, text: &str) -> usize {
+        self.regex.find_iter(text).count()
+    }
+
     /// The first `most` matches; all of them when it is negative.
     pub fn find_all<'t>(&self, text: &'t str, most: i64) -> Vec<&'t str> {
         self.regex.find_iter(text).take(limit(most)).map(|found| found.as_str()).collect()
     }
 
-    /// Every match replaced; `$1`, `${1}`, `$name` stand for groups, `$$` for a dollar sign.
-    pub fn replace_all(&self, text: &str, replacement: &str) -> String {
-        self.regex.replace_all(text, |groups: &regex::Captures<'_>| self.expand(replacement, groups)).into_owned()
+    /// Every match replaced; `$1`, `${1}`, `$name` stand for groups, `$$` for a dollar sign. `pay` is asked for each
+    /// piece before it is made.
+    ///
+    /// # Errors
+    /// What `pay` gives.
+    pub fn replace_all<E>(
+        &self,
+        text: &str,
+        replacement: &str,
+        mut pay: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<String, E> {
+        let mut out = String::new();
+        let mut end = 0;
+        for groups in self.regex.captures_iter(text) {
+            let Some(whole) = groups.get(0) else { continue };
+            out.push_str(text.get(end..whole.start()).unwrap_or(""));
+            self.expand(&mut out, replacement, &groups, &mut pay)?;
+            end = whole.end();
+        }
+        out.push_str(text.get(end..).unwrap_or(""));
+        Ok(out)
     }
 
     /// Every match replaced by the text as it stands.
-    pub fn replace_all_literal(&self, text: &str, replacement: &str) -> String {
-        self.regex.replace_all(text, regex::NoExpand(replacement)).into_owned()
+    ///
+    /// # Errors
+    /// What `pay` gives.
+    pub fn replace_all_literal<E>(
+        &self,
+        text: &str,
+        replacement: &str,
+        mut pay: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<String, E> {
+        let mut out = String::new();
+        let mut end = 0;
+        for found in self.regex.find_iter(text) {
+            pay(replacement.len())?;
+            out.push_str(text.get(end..found.start()).unwrap_or(""));
+            out.push_str(replacement);
+            end = found.end();
+        }
+        out.push_str(text.get(end..).unwrap_or(""));
+        Ok(out)
     }
 
     /// The pieces between matches, at most `most` of them; all when it is negative, none when it is 0.
@@ -94,33 +134,40 @@ impl Re2 {
     }
 
     /// The groups' texts put into a replacement, by the rules of Go's `Regexp.Expand`.
-    fn expand(&self, replacement: &str, groups: &regex::Captures<'_>) -> String {
-        let mut text = String::new();
+    fn expand<E>(
+        &self,
+        out: &mut String,
+        replacement: &str,
+        groups: &regex::Captures<'_>,
+        pay: &mut impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<(), E> {
+        pay(replacement.len())?;
         let mut rest = replacement;
         while let Some((before, after)) = rest.split_once('$') {
-            text.push_str(before);
+            out.push_str(before);
             if let Some(after) = after.strip_prefix('$') {
-                text.push('$');
+                out.push('$');
                 rest = after;
                 continue;
             }
             let Some((name, after)) = group_name(after) else {
-                text.push('$');
+                out.push('$');
                 rest = after;
                 continue;
             };
             // A number does not begin with a zero; with one it is a name.
-            let number = name.parse::<usize>();
-            let group =
-                match number.map_err(drop).and_then(|n| if n > 0 && name.starts_with('0') { Err(()) } else { Ok(n) }) {
-                    Ok(number) => groups.get(number),
-                    Err(()) => self.named(name, groups),
-                };
-            text.push_str(group.map_or("", |found| found.as_str()));
+            let number = name.parse::<usize>().ok().filter(|n| *n == 0 || !name.starts_with('0'));
+            let group = match number {
+                Some(number) => groups.get(number),
+                None => self.named(name, groups),
+            };
+            let found = group.map_or("", |found| found.as_str());
+            pay(found.len())?;
+            out.push_str(found);
             rest = after;
         }
-        text.push_str(rest);
-        text
+        out.push_str(rest);
+        Ok(())
     }
 
     /// The first group of that name that took part.
@@ -546,8 +593,9 @@ mod tests {
     #[test]
     fn a_replacement_takes_the_longest_name() {
         let re = Re2::compile("(a)(b)").unwrap();
-        assert_eq!(re.replace_all("ab", "$1x|${1}x|$$|$2|$"), "|ax|$|b|$");
-        assert_eq!(re.replace_all_literal("ab", "$1"), "$1");
+        let free = |_| Ok::<(), ()>(());
+        assert_eq!(re.replace_all("ab", "$1x|${1}x|$$|$2|$", free).unwrap(), "|ax|$|b|$");
+        assert_eq!(re.replace_all_literal("ab", "$1", free).unwrap(), "$1");
     }
 
     #[test]
@@ -564,7 +612,7 @@ mod tests {
         fn no_pattern_brings_it_down(pattern in "\\PC{0,24}", text in "\\PC{0,24}") {
             if let Ok(re) = Re2::compile(&pattern) {
                 let _ = re.find_all(&text, -1);
-                let _ = re.replace_all(&text, "$1${2}$x");
+                let _ = re.replace_all(&text, "$1${2}$x", |_| Ok::<(), ()>(()));
                 let _ = re.split(&text, -1);
             }
         }

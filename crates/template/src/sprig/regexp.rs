@@ -1,7 +1,7 @@
 //! Regular expressions: `regexFind` and its kind. The ones with `must` give an error where the others panic in Go,
 //! which is an error here as well; only `regexMatch` takes a bad pattern as no match.
 
-use super::arguments::{Marked, bytes, int, marked, text};
+use super::arguments::{Marked, PART_BYTES, bytes, int, marked, text};
 use super::re2::{Re2, quote_meta};
 use super::{Answer, Native, native};
 use crate::context::Context;
@@ -20,14 +20,14 @@ pub(crate) const TABLE: &[Native] = &[
     }),
     native("regexFind", &[Text, Text], |args, cx| find(args, panicking(args, cx)?)),
     native("mustRegexFind", &[Text, Text], |args, cx| find(args, compile(args, cx)?)),
-    native("regexFindAll", &[Text, Text, Int], |args, cx| find_all(args, panicking(args, cx)?)),
-    native("mustRegexFindAll", &[Text, Text, Int], |args, cx| find_all(args, compile(args, cx)?)),
+    native("regexFindAll", &[Text, Text, Int], |args, cx| find_all(args, cx, panicking(args, cx)?)),
+    native("mustRegexFindAll", &[Text, Text, Int], |args, cx| find_all(args, cx, compile(args, cx)?)),
     native("regexReplaceAll", &[Text, Text, Text], |args, cx| replace(args, cx, panicking(args, cx)?)),
     native("mustRegexReplaceAll", &[Text, Text, Text], |args, cx| replace(args, cx, compile(args, cx)?)),
     native("regexReplaceAllLiteral", &[Text, Text, Text], |args, cx| literal(args, cx, panicking(args, cx)?)),
     native("mustRegexReplaceAllLiteral", &[Text, Text, Text], |args, cx| literal(args, cx, compile(args, cx)?)),
-    native("regexSplit", &[Text, Text, Int], |args, cx| split(args, panicking(args, cx)?)),
-    native("mustRegexSplit", &[Text, Text, Int], |args, cx| split(args, compile(args, cx)?)),
+    native("regexSplit", &[Text, Text, Int], |args, cx| split(args, cx, panicking(args, cx)?)),
+    native("mustRegexSplit", &[Text, Text, Int], |args, cx| split(args, cx, compile(args, cx)?)),
     native("regexQuoteMeta", &[Text], |args, _| {
         let text = marked(args, 0);
         Ok(Value::Text(text.back(&quote_meta(text.text()))))
@@ -62,13 +62,15 @@ fn find(args: &[Value], re: Re2) -> Answer {
     Ok(Value::Text(text.back(re.find(text.text()).unwrap_or(""))))
 }
 
-fn find_all(args: &[Value], re: Re2) -> Answer {
+fn find_all(args: &[Value], cx: &Context<'_>, re: Re2) -> Answer {
     let text = marked(args, 1);
+    afford(&re, &text, cx)?;
     Ok(texts(&text, &re.find_all(text.text(), int(args, 2))))
 }
 
-fn split(args: &[Value], re: Re2) -> Answer {
+fn split(args: &[Value], cx: &Context<'_>, re: Re2) -> Answer {
     let text = marked(args, 1);
+    afford(&re, &text, cx)?;
     Ok(texts(&text, &re.split(text.text(), int(args, 2))))
 }
 
@@ -81,19 +83,20 @@ fn texts(text: &Marked<'_>, found: &[&str]) -> Value {
 }
 
 fn replace(args: &[Value], cx: &Context<'_>, re: Re2) -> Answer {
-    afford(args, cx)?;
     let subject = marked(args, 1);
-    Ok(Value::Text(subject.back(&re.replace_all(subject.text(), &text(args, 2)))))
+    let made = re.replace_all(subject.text(), &text(args, 2), |length| cx.fuel.bytes(length))?;
+    Ok(Value::Text(subject.back(&made)))
 }
 
 fn literal(args: &[Value], cx: &Context<'_>, re: Re2) -> Answer {
-    afford(args, cx)?;
     let subject = marked(args, 1);
-    Ok(Value::Text(subject.back(&re.replace_all_literal(subject.text(), &text(args, 2)))))
+    let made = re.replace_all_literal(subject.text(), &text(args, 2), |length| cx.fuel.bytes(length))?;
+    Ok(Value::Text(subject.back(&made)))
 }
 
-/// Pays for the worst: every letter of the subject replaced, each by the replacement with groups put in.
-fn afford(args: &[Value], cx: &Context<'_>) -> Result<(), Failure> {
-    let (subject, replacement) = (text(args, 1).len(), text(args, 2).len());
-    cx.fuel.bytes(subject.saturating_add(1).saturating_mul(replacement.saturating_add(1)).min(64 << 20))
+/// Pays for a list of all that the pattern finds, before it is made.
+fn afford(re: &Re2, text: &Marked<'_>, cx: &Context<'_>) -> Result<(), Failure> {
+    let count = re.count(text.text());
+    cx.fuel.steps(count as u64)?;
+    cx.fuel.bytes(count.saturating_mul(PART_BYTES))
 }

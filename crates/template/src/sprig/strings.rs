@@ -1,6 +1,6 @@
 //! Functions on texts. Several count bytes where one would expect characters: so does sprig.
 
-use super::arguments::{bytes, int, marked, size, text, text_list, text_of, texts_of, value};
+use super::arguments::{PART_BYTES, bytes, int, marked, size, text, text_list, text_of, texts_of, value};
 use super::{Answer, Native, native, variadic, words};
 use crate::context::Context;
 use crate::error::Failure;
@@ -22,11 +22,15 @@ pub(super) const TABLE: &[Native] = &[
     native("title", &[TextParam], |a, _| Ok(words::title(&text(a, 0)).into())),
     native("untitle", &[TextParam], |a, _| Ok(words::untitle(&text(a, 0)).into())),
     native("swapcase", &[TextParam], |a, _| Ok(words::swapcase(&text(a, 0)).into())),
-    native("snakecase", &[TextParam], |a, _| {
+    native("snakecase", &[TextParam], |a, cx| {
+        // Characters and the runs that they make.
+        cx.fuel.bytes(bytes(a, 0).len().saturating_mul(32))?;
         let text = marked(a, 0);
         Ok(Value::Text(text.back(&words::separated(text.text(), '_'))))
     }),
-    native("kebabcase", &[TextParam], |a, _| {
+    native("kebabcase", &[TextParam], |a, cx| {
+        // Characters and the runs that they make.
+        cx.fuel.bytes(bytes(a, 0).len().saturating_mul(32))?;
         let text = marked(a, 0);
         Ok(Value::Text(text.back(&words::separated(text.text(), '-'))))
     }),
@@ -73,11 +77,17 @@ pub(super) const TABLE: &[Native] = &[
     native("toStrings", &[Any], |a, cx| texts_of(value(a, 0), cx).map(text_list)),
     native("join", &[TextParam, Any], join),
     native("sortAlpha", &[Any], sort_alpha),
-    native("split", &[TextParam, TextParam], |a, cx| numbered(split(bytes(a, 1), bytes(a, 0), -1), cx)),
-    native("splitn", &[TextParam, Int, TextParam], |a, cx| numbered(split(bytes(a, 2), bytes(a, 0), int(a, 1)), cx)),
+    native("split", &[TextParam, TextParam], |a, cx| {
+        pay_parts(bytes(a, 1), bytes(a, 0), cx)?;
+        numbered(split(bytes(a, 1), bytes(a, 0), -1), cx)
+    }),
+    native("splitn", &[TextParam, Int, TextParam], |a, cx| {
+        pay_parts(bytes(a, 2), bytes(a, 0), cx)?;
+        numbered(split(bytes(a, 2), bytes(a, 0), int(a, 1)), cx)
+    }),
     native("splitList", &[TextParam, TextParam], |a, cx| {
+        pay_parts(bytes(a, 1), bytes(a, 0), cx)?;
         let parts = split(bytes(a, 1), bytes(a, 0), -1);
-        cx.fuel.steps(parts.len() as u64)?;
         Ok(text_list(parts.into_iter().map(Text::new).collect()))
     }),
 ];
@@ -173,7 +183,9 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 fn quote(args: &[Value], cx: &Context<'_>) -> Answer {
     let mut out = Vec::new();
     for arg in args.iter().filter(|arg| arg.is_some()) {
-        out.push(crate::print::quote(text_of(arg, cx)?.as_bytes()));
+        let text = text_of(arg, cx)?;
+        cx.fuel.bytes(text.len().saturating_mul(4))?;
+        out.push(crate::print::quote(text.as_bytes()));
     }
     Ok(out.join(" ").into())
 }
@@ -217,6 +229,7 @@ fn indent(spaces: i64, text: &[u8], cx: &Context<'_>) -> Result<Vec<u8>, Failure
 }
 
 fn replace(old: &[u8], new: &[u8], text: &[u8], cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
+    pay_parts(text, old, cx)?;
     if old.is_empty() {
         // Go puts it before every character and at the end.
         let pieces = split(text, b"", -1);
@@ -231,6 +244,16 @@ fn replace(old: &[u8], new: &[u8], text: &[u8], cx: &Context<'_>) -> Result<Vec<
     let pieces = split(text, old, -1);
     cx.fuel.bytes(text.len() + new.len().saturating_mul(pieces.len()))?;
     Ok(pieces.join(new))
+}
+
+/// Pays for the parts of a text, before they are made.
+fn pay_parts(text: &[u8], separator: &[u8], cx: &Context<'_>) -> Result<(), Failure> {
+    let count = match separator {
+        [] => text.len(),
+        separator => memchr::memmem::find_iter(text, separator).count() + 1,
+    };
+    cx.fuel.steps(count as u64)?;
+    cx.fuel.bytes(count.saturating_mul(PART_BYTES))
 }
 
 /// Go's `strings.SplitN`; an empty separator splits into characters.
