@@ -17,8 +17,9 @@ fn functions(folder: &Path, found: &mut BTreeSet<String>) {
             functions(&path, found);
         } else if path.extension().is_some_and(|ending| ending == "rs") {
             let text = std::fs::read_to_string(&path).unwrap();
-            let names = text.lines().filter_map(|line| line.trim_start().strip_prefix("fn "));
-            found.extend(names.filter_map(|rest| rest.split_once('(')).map(|(name, _)| name.to_owned()));
+            let heads =
+                text.lines().filter_map(|line| line.trim_start().trim_start_matches("async ").strip_prefix("fn "));
+            found.extend(heads.filter_map(|head| head.split_once('(')).map(|(name, _)| name.to_owned()));
             found.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
         }
     }
