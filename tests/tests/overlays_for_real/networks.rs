@@ -21,10 +21,15 @@ rm -rf /etc/netplan
 mkdir -p /run/systemd/netif
 chown -R systemd-network /run/systemd/netif
 /lib/systemd/systemd-networkd >/tmp/log 2>&1 &
-for i in $(seq 200); do
+for i in $(seq 300); do
     sleep 0.1
-    grep -q '^ADMIN_STATE=' /run/systemd/netif/links/* 2>/dev/null || continue
-    grep -q '^ADMIN_STATE=\\(pending\\|initialized\\|configuring\\)' /run/systemd/netif/links/* || break
+    for card in /sys/class/net/*/ifindex; do
+        state=/run/systemd/netif/links/$(cat $card)
+        # What is brought up by hand is never done.
+        grep -q '^ACTIVATION_POLICY=manual' $state 2>/dev/null && continue
+        [ -e $state ] && ! grep -q '^ADMIN_STATE=\\(pending\\|initialized\\|configuring\\)' $state || continue 2
+    done
+    break
 done
 ! grep '^/etc/systemd/network' /tmp/log || exit 1
 ";
