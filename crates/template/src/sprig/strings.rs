@@ -74,7 +74,9 @@ pub(super) const TABLE: &[Native] = &[
     }),
     native("plural", &[TextParam, TextParam, Int], |a, _| Ok(value(a, usize::from(int(a, 2) != 1)).clone())),
     native("toString", &[Any], |a, cx| text_of(value(a, 0), cx).map(Value::Text)),
-    native("toStrings", &[Any], |a, cx| texts_of(value(a, 0), cx).map(text_list)),
+    native("toStrings", &[Any], |a, cx| {
+        if is_nil_texts(value(a, 0)) { Ok(value(a, 0).clone()) } else { texts_of(value(a, 0), cx).map(text_list) }
+    }),
     native("join", &[TextParam, Any], join),
     native("sortAlpha", &[Any], sort_alpha),
     native("split", &[TextParam, TextParam], |a, cx| {
@@ -306,10 +308,18 @@ fn join(args: &[Value], cx: &Context<'_>) -> Answer {
     Ok(Value::text(parts.join(separator)))
 }
 
+/// A nil `[]string`, which stays one.
+fn is_nil_texts(value: &Value) -> bool {
+    matches!(value, Value::List(list) if list.is_nil() && *list.elem() == Type::Text)
+}
+
 fn sort_alpha(args: &[Value], cx: &Context<'_>) -> Answer {
     let list = value(args, 0);
     if !list.is_some() {
         return Ok(text_list(vec![text_of(list, cx)?]));
+    }
+    if is_nil_texts(list) {
+        return Ok(list.clone());
     }
     let mut texts = texts_of(list, cx)?;
     if matches!(list, Value::Bytes(_)) {
