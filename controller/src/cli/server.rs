@@ -34,8 +34,8 @@ async fn daemon(site: Site) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let port = site.conf.warewulf.port;
     let shared = tokio::task::spawn_blocking(move || Shared::new(site)).await?;
-    let cluster = shared.current();
-    let conf = &cluster.site.conf;
+    // A copy: the snapshot would keep 10,000 nodes of the first generation in memory for good.
+    let conf = &shared.current().site.conf.clone();
     let mut servers = JoinSet::new();
     servers.spawn(serve::http::run(http_listener(port)?, shared.clone(), shutdown.clone()));
     servers.spawn(cluster::watch(shared.clone(), shutdown.clone()));

@@ -112,6 +112,8 @@ pub async fn run(mut sockets: Sockets, shared: Shared, shutdown: Shutdown) -> io
             (DhcpMode::Proxy | DhcpMode::External, _) => Desk::without_leases(&cluster),
         };
         desk.own.clone_from(&sockets.links.own);
+        // Serving may last for many generations; this one need not stay in memory for it.
+        drop(cluster);
         if serve(&sockets, &mut desk, &shared, &shutdown).await == Ended::Shutdown {
             return Ok(());
         }
