@@ -113,7 +113,7 @@ impl Files {
             Form::Files => {
                 if !known || old.content != record.content || !in_form {
                     DirBuilder::new().recursive(true).mode(0o750).create(&self.folder)?;
-                    let replace = if by.grouped { publish::replace_for_now } else { publish::replace_with };
+                    let replace = if by.held.is_some() { publish::replace_for_now } else { publish::replace_with };
                     // A crash between the two leaves a record that fits neither state, and the next look builds again.
                     replace(&self.packed, 0o600, &by.splicer.gzip(parts)?)?;
                     replace(&self.image, 0o600, &splice::plain(parts))?;
@@ -129,12 +129,13 @@ impl Files {
                 }
                 self.store.publish(&self.name, parts, &record, by)?;
                 // In this order: the files count as long as the image is there.
-                for path in [&self.image, &self.packed, &self.record] {
-                    remove(path)?;
+                if self.folder.exists() {
+                    remove(&self.image)?;
+                    remove(&self.packed)?;
+                    // A folder that somebody keeps other things in stays.
+                    let _ = fs::remove_dir(&self.folder);
                 }
-                // A folder that somebody keeps other things in stays.
-                let _ = fs::remove_dir(&self.folder);
-                Ok(())
+                remove(&self.record)
             }
         }
     }

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::store::Store;
+use super::store::{Store, Writing};
 use crate::site::Site;
 use crate::store::publish;
 
@@ -22,6 +22,8 @@ pub(super) fn memory(site: &Site) -> PathBuf {
 pub struct Group {
     folder: PathBuf,
     store: Store,
+    /// Keeps pieces from being swept.
+    writing: Writing,
     mark: PathBuf,
     /// Holds the lock.
     _held: File,
@@ -40,7 +42,9 @@ impl Group {
         held.lock_shared()?;
         held.sync_all()?;
         File::open(&folder)?.sync_all()?;
-        Ok(Group { folder, store: Store::of(site), mark, _held: held })
+        let store = Store::of(site);
+        let writing = store.write()?;
+        Ok(Group { folder, store, writing, mark, _held: held })
     }
 
     /// Waits for the disk, then takes the mark away, and with it what nobody needs any more.
@@ -53,6 +57,7 @@ impl Group {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        drop(self.writing);
         self.store.sweep().map(drop)
     }
 }

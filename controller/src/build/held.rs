@@ -26,6 +26,7 @@ pub struct Held {
     holdings: Once<[u8; 32], [u8; 32]>,
     links: Once<(String, Vec<u8>), Option<Vec<u8>>>,
     kernels: Once<String, Option<String>>,
+    pieces: Once<[u8; 32], u64>,
 }
 
 impl std::fmt::Debug for Held {
@@ -36,8 +37,18 @@ impl std::fmt::Debug for Held {
 
 impl Held {
     pub fn new(source: Arc<dyn Source>) -> Held {
-        let (stacks, states, sets, holdings, links, kernels) = Default::default();
-        Held { source, stacks, states, sets, holdings, links, kernels }
+        let (stacks, states, sets, holdings, links, kernels, pieces) = Default::default();
+        Held { source, stacks, states, sets, holdings, links, kernels, pieces }
+    }
+
+    /// How many bytes a shared piece has packed, if it was seen in the store: a group keeps it there.
+    pub fn stored(&self, piece: &[u8; 32]) -> Option<u64> {
+        self.pieces.known(piece)
+    }
+
+    /// A shared piece was seen in the store.
+    pub fn note_stored(&self, piece: [u8; 32], packed: u64) {
+        self.pieces.get(&piece, || packed);
     }
 
     /// The overlays of these names.
@@ -116,6 +127,14 @@ impl<K, V> Default for Once<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Once<K, V> {
+    fn known<Q>(&self, what: &Q) -> Option<V>
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(what).cloned()
+    }
+
     /// Two who ask at once may both look; the first answer counts.
     fn get<Q>(&self, what: &Q, look: impl FnOnce() -> V) -> V
     where

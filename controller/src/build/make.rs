@@ -60,13 +60,14 @@ pub(super) fn build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Res
     let runs =
         runs::cut(&made.tree).map_err(|error| BuildError::Archive { node: node.id.clone(), why: error.to_string() })?;
     let parts: Vec<_> = runs.into_iter().map(|run| shop.works.splicer.part(run)).collect();
-    let mut maker = Maker { splicer: &shop.works.splicer, grouped: shop.grouped, fresh: &shop.works.fresh_pieces };
-    files.publish(&parts, shop.form, &old, made.record(now()), &mut maker).map_err(write)?;
-    if !shop.grouped && maker.should_sweep() {
+    let mut maker = Maker { splicer: &shop.works.splicer, held: shop.held.as_deref(), fresh: &shop.works.fresh_pieces };
+    let (record, warnings) = made.record(now());
+    files.publish(&parts, shop.form, &old, record, &mut maker).map_err(write)?;
+    if shop.held.is_none() && maker.should_sweep() {
         // What is left lies there until the next time.
         let _ = files.store.sweep().inspect_err(|error| tracing::warn!("the overlay store is not swept: {error}"));
     }
-    Ok(made.warnings)
+    Ok(warnings)
 }
 
 /// Renders, and gives what is rendered the time since when it is what it is, as `old` knows it. `place` names the
@@ -100,16 +101,17 @@ fn make(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, old: &Record, plac
 
 impl Made {
     /// What is to be remembered; which files it is in, and since when, is for who writes them to say.
-    fn record(&self, now: u64) -> Record {
-        Record {
-            input: self.input.digest.clone(),
-            content: self.content.clone(),
+    fn record(self, now: u64) -> (Record, Vec<String>) {
+        let record = Record {
+            input: self.input.digest,
+            content: self.content,
             published: now,
             files: String::new(),
-            reads: self.input.reads.clone(),
-            dates: self.dates.clone(),
-            kept: self.kept.clone(),
-        }
+            reads: self.input.reads,
+            dates: self.dates,
+            kept: self.kept,
+        };
+        (record, self.warnings)
     }
 }
 

@@ -272,9 +272,7 @@ pub struct Workshop {
     generation: u64,
     /// As what archives are published.
     form: Form,
-    /// Who builds waits for the disk once, at the end.
-    grouped: bool,
-    /// What was looked at counts for all nodes.
+    /// Of a group: what was looked at counts for all nodes, and who builds waits for the disk once, at the end.
     held: Option<Arc<Held>>,
 }
 
@@ -313,14 +311,14 @@ impl Workshop {
             Arc::new(Disk::watched(site.conf.paths.clone(), Arc::clone(&works.eyes), Arc::clone(&works.together)));
         let outside = Arc::clone(works.outside.get_or_init(Arc::default));
         let form = if site.conf.overlays.materialize { Form::Files } else { Form::Recipe };
-        Workshop { site, works, world, source, outside, generation: 0, form, grouped: false, held: None }
+        Workshop { site, works, world, source, outside, generation: 0, form, held: None }
     }
 
     /// The same workshop for builds inside a [`group::Group`], for all of which overlays and files are looked at once.
     #[must_use]
     pub fn grouped(self) -> Workshop {
         let held = Arc::new(Held::new(Arc::clone(&self.source) as Arc<dyn render::Source>));
-        Workshop { grouped: true, held: Some(held), ..self }
+        Workshop { held: Some(held), ..self }
     }
 
     /// The same workshop for archives that somebody wants to see as files, whatever the configuration says.

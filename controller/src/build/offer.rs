@@ -64,10 +64,12 @@ pub fn offer(site: &Site, node: &Node, kind: OverlayKind, packed: bool) -> io::R
     let files = Files::of(site, &node.id, kind);
     let path = if packed { &files.packed } else { &files.image };
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    match File::open(path) {
-        Ok(file) if file.metadata()?.is_file() => return from_file(&files, file, packed, name),
-        _ if files.image.exists() => return Ok(if packed { Offer::NotPacked } else { Offer::Nothing(path.clone()) }),
-        _ => {}
+    if files.image.exists() {
+        return match File::open(path) {
+            Ok(file) if file.metadata()?.is_file() => from_file(&files, file, packed, name),
+            _ if packed => Ok(Offer::NotPacked),
+            _ => Ok(Offer::Nothing(path.clone())),
+        };
     }
     let Some(open) = files.store.open(&files.name) else { return Ok(Offer::Nothing(path.clone())) };
     let spans = if packed { open.packed() } else { open.plain()? };

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::group;
+use super::held::Held;
 use super::recipe::{self, Piece, Place, Recipe};
 use super::record::Record;
 use super::span::Span;
@@ -85,7 +86,8 @@ impl Store {
     /// # Errors
     /// Those of the file system.
     pub fn publish(&self, name: &str, parts: &[Arc<Part>], head: &Record, by: &mut Maker<'_>) -> io::Result<()> {
-        let _writing = self.write()?;
+        // A group holds the lock all the time.
+        let _writing = if by.held.is_some() { None } else { Some(self.write()?) };
         let mut pieces = Vec::with_capacity(parts.len());
         let mut here = Vec::new();
         for part in parts {
@@ -109,8 +111,13 @@ impl Store {
 
     /// Makes sure that a shared piece is there; answers how many bytes it has packed.
     fn keep(&self, part: &Part, by: &mut Maker<'_>) -> io::Result<u64> {
+        // Nobody sweeps as long as a group holds the lock.
+        if let Some(packed) = by.held.and_then(|held| held.stored(&part.digest)) {
+            return Ok(packed);
+        }
         let place = self.pieces.join(recipe::name(&part.digest));
         if let Some(packed) = packed_length(&place, part.length) {
+            by.keep_in_mind(part, packed);
             return Ok(packed);
         }
         let packed = by.splicer.packed(part)?;
@@ -121,6 +128,7 @@ impl Store {
         whole.extend(WHOLE);
         by.replace(&place, &whole)?;
         by.fresh.fetch_add(1, Ordering::Relaxed);
+        by.keep_in_mind(part, length);
         Ok(length)
     }
 
@@ -251,16 +259,22 @@ fn read(file: &mut File) -> io::Result<Option<Recipe>> {
 #[derive(Debug)]
 pub struct Maker<'a> {
     pub splicer: &'a Splicer,
-    /// Who builds waits for the disk once, at the end.
-    pub grouped: bool,
+    /// Of a group: who builds then waits for the disk once, at the end.
+    pub held: Option<&'a Held>,
     /// Counts new shared pieces since the last sweep.
     pub fresh: &'a AtomicUsize,
 }
 
 impl Maker<'_> {
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let replace = if self.grouped { publish::replace_for_now } else { publish::replace_with };
+        let replace = if self.held.is_some() { publish::replace_for_now } else { publish::replace_with };
         replace(path, 0o600, content)
+    }
+
+    fn keep_in_mind(&self, part: &Part, packed: u64) {
+        if let Some(held) = self.held {
+            held.note_stored(part.digest, packed);
+        }
     }
 
     /// Whether it is time to look for pieces without use; says so once.
