@@ -18,23 +18,23 @@ use crate::site::{PORT, Site, mac, name};
 use crate::wire::Server;
 
 const SIZES: [u32; 4] = [1, 100, 1_000, 10_000];
-const MANY: u32 = 10_000;
 /// Nodes of the site whose hosts template is each node's own: every one renders all of them.
 const SQUARE: u32 = 1_000;
 /// Nodes that are built one at a time, for comparison.
 const SINGLE: u32 = 10;
 const AT_ONCE: usize = 32;
 
-/// Runs all and prints tables.
+/// Runs all and prints tables. A word says how many nodes at most, 10,000 without.
 ///
 /// # Errors
 /// When something cannot be set up, or a build or a request fails.
-pub fn run() -> anyhow::Result<()> {
+pub fn run(words: &[&str]) -> anyhow::Result<()> {
+    let most = words.first().map_or(Ok(10_000), |word| word.parse()).context("how many nodes at most")?;
     println!("==> wwctl overlay build, nothing built before, default lists; {}", conditions());
     println!(
         "| nodes | as | wall s | CPU s | nodes/s | CPU ms a node | peak MiB | on disk MB |\n|---|---|---|---|---|---|---|---|"
     );
-    for count in SIZES {
+    for count in SIZES.into_iter().filter(|count| *count <= most) {
         for form in [Form::Recipes, Form::Files] {
             println!("{}", fresh(count, form)?);
         }
@@ -42,12 +42,12 @@ pub fn run() -> anyhow::Result<()> {
     println!("\n==> the same one node at a time, {SINGLE} of 1000 nodes, and gzip of what came out; {}", conditions());
     singles()?;
     println!(
-        "\n==> edits among {MANY} nodes, daemon up, {AT_ONCE} at once ask for /system and /runtime; {}",
+        "\n==> edits among {most} nodes, daemon up, {AT_ONCE} at once ask for /system and /runtime; {}",
         conditions()
     );
-    edits()?;
-    println!("\n==> a site's hosts template that also reads the node, {SQUARE} nodes; {}", conditions());
-    square()?;
+    edits(most)?;
+    println!("\n==> a site's hosts template that also reads the node, {} nodes; {}", SQUARE.min(most), conditions());
+    square(SQUARE.min(most))?;
     println!("{}", conditions());
     Ok(())
 }
@@ -130,11 +130,10 @@ fn singles() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What of the store tells builds and contents apart: the records that were written, and the content of each recipe.
+/// What of the store tells builds and contents apart: recipes that were written, and the content that each names.
 #[derive(Default)]
 struct Store {
-    records: BTreeMap<String, u64>,
-    contents: BTreeMap<String, String>,
+    recipes: BTreeMap<String, (u64, String)>,
     pieces: usize,
 }
 
@@ -142,46 +141,43 @@ impl Store {
     fn look(site: &Site) -> anyhow::Result<Store> {
         let mut store = Store::default();
         let folder = site.at("provision/.overlays");
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.ends_with(".record") {
-                store.records.insert(name, entry.metadata()?.ino());
-            }
-        }
         for entry in fs::read_dir(folder.join("recipes"))? {
             let entry = entry?;
             let recipe = fs::read(entry.path())?;
             let beginning = String::from_utf8_lossy(recipe.get(..200).unwrap_or(&recipe)).into_owned();
             let content = beginning.lines().nth(1).unwrap_or_default().to_owned();
-            store.contents.insert(entry.file_name().to_string_lossy().into_owned(), content);
+            let name = entry.file_name().to_string_lossy().into_owned();
+            store.recipes.insert(name, (entry.metadata()?.ino(), content));
         }
         store.pieces = fs::read_dir(folder.join("pieces"))?.count();
         Ok(store)
     }
 
-    /// How many builds there were since, and how many archives are others.
+    /// How many recipes were written since, and how many archives are others.
     fn since(&self, before: &Store) -> (usize, usize) {
-        let builds = self.records.iter().filter(|(name, inode)| before.records.get(*name) != Some(inode)).count();
-        let others = self.contents.iter().filter(|(name, key)| before.contents.get(*name) != Some(key)).count();
-        (builds, others)
+        let count = |other: fn(&(u64, String), &(u64, String)) -> bool| {
+            let written =
+                |(name, is): &(&String, &(u64, String))| before.recipes.get(*name).is_none_or(|was| other(is, was));
+            self.recipes.iter().filter(written).count()
+        };
+        (count(|is, was| is.0 != was.0), count(|is, was| is.1 != was.1))
     }
 }
 
-fn edits() -> anyhow::Result<()> {
+fn edits(many: u32) -> anyhow::Result<()> {
     let site = Site::lay()?;
-    site.nodes(MANY)?;
+    site.nodes(many)?;
     site.materialize(false)?;
     build(&site, &["overlay", "build"])?;
     let server = site.daemon()?;
     let start = server.seconds()?;
     println!(
-        "| what | edited node fresh after s | all asked, wall s | CPU s | p50 ms | p99 ms | builds | archives changed | pieces |"
+        "| what | edited node fresh after s | all asked, wall s | CPU s | p50 ms | p99 ms | recipes written | archives changed | pieces |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
-    ask(&site, &server, "nothing", None)?;
-    ask(&site, &server, "a comment", Some(&["node", "set", &name(MANY / 2), "--comment", "edited", "-y"]))?;
-    ask(&site, &server, "an address", Some(&["node", "set", &name(MANY / 2), "--ipaddr", "10.200.1.1", "-y"]))?;
+    ask(&site, &server, many, "nothing", None)?;
+    ask(&site, &server, many, "a comment", Some(&["node", "set", &name(many / 2), "--comment", "edited", "-y"]))?;
+    ask(&site, &server, many, "an address", Some(&["node", "set", &name(many / 2), "--ipaddr", "10.200.1.1", "-y"]))?;
     println!(
         "the daemon took {start:.2} CPU s to start, weighs {:.0} MiB now and {:.0} at most",
         server.resident(),
@@ -191,7 +187,7 @@ fn edits() -> anyhow::Result<()> {
 }
 
 /// One edit: the edited node asks at once, then everybody.
-fn ask(site: &Site, server: &Server, title: &str, edit: Option<&[&str]>) -> anyhow::Result<()> {
+fn ask(site: &Site, server: &Server, many: u32, title: &str, edit: Option<&[&str]>) -> anyhow::Result<()> {
     let before = Store::look(site)?;
     let cpu = server.seconds()?;
     if let Some(words) = edit {
@@ -201,9 +197,9 @@ fn ask(site: &Site, server: &Server, title: &str, edit: Option<&[&str]>) -> anyh
         let one = |stage: &str| format!("/{stage}/{}?assetkey=&compress=gz", mac(serial));
         vec![one("system"), one("runtime")]
     };
-    let first = load::play(&site.net, &Manner::plain(PORT, 1), vec![both(MANY / 2)])?.whole()?;
+    let first = load::play(&site.net, &Manner::plain(PORT, 1), vec![both(many / 2)])?.whole()?;
     let manner = Manner { drop: true, keep: true, ..Manner::plain(PORT, AT_ONCE) };
-    let all = load::play(&site.net, &manner, (1..=MANY).map(both).collect())?.whole()?;
+    let all = load::play(&site.net, &manner, (1..=many).map(both).collect())?.whole()?;
     let cpu = server.seconds()? - cpu;
     let mut times: Vec<u32> = all.steps.into_iter().flatten().collect();
     let after = Store::look(site)?;
@@ -219,9 +215,9 @@ fn ask(site: &Site, server: &Server, title: &str, edit: Option<&[&str]>) -> anyh
     Ok(())
 }
 
-fn square() -> anyhow::Result<()> {
+fn square(count: u32) -> anyhow::Result<()> {
     let site = Site::lay()?;
-    site.nodes(SQUARE)?;
+    site.nodes(count)?;
     site.materialize(false)?;
     let shipped = tests::place::dist()?.join("share/warewulf/overlays/hosts/rootfs/etc/hosts.ww");
     let text = fs::read_to_string(&shipped).with_context(|| shipped.display().to_string())?;
@@ -232,7 +228,7 @@ fn square() -> anyhow::Result<()> {
     println!(
         "| nodes | as | wall s | CPU s | nodes/s | CPU ms a node | peak MiB | on disk MB |\n|---|---|---|---|---|---|---|---|"
     );
-    println!("{}", built.line(SQUARE, "recipes", disk(&site.at("provision"))?));
+    println!("{}", built.line(count, "recipes", disk(&site.at("provision"))?));
     Ok(())
 }
 

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         ["bench-dhcp"] => bench_dhcp::run(),
         ["bench-heartbeat"] => bench_heartbeat::run(),
         ["bench-image"] => bench_image::run(),
-        ["bench-overlays"] => bench_overlays::run(),
+        ["bench-overlays", rest @ ..] => bench_overlays::run(rest),
         ["bench-storm", rest @ ..] => bench_storm::run(rest),
         ["bench-tftp"] => bench_tftp::run(),
         ["rival", kind, port, file] => rival::serve(kind, port, file),
