@@ -251,6 +251,20 @@ fn many_requests_at_once_are_one_build() {
 }
 
 #[test]
+fn what_a_killed_build_left_beside_an_archive_goes_with_the_next_one() {
+    let place = Place::new();
+    place.system();
+    for name in [".__SYSTEM__.new-Xy12", ".__RUNTIME__.new-Xy12"] {
+        place.put(&format!("provision/overlays/n1/{name}"), "a pa");
+    }
+    place.put("share/warewulf/overlays/base/rootfs/etc/plain", "other\n");
+    place.system();
+    assert!(!place.path("provision/overlays/n1/.__SYSTEM__.new-Xy12").exists());
+    // Another archive's writer may be at work on that one right now.
+    assert!(place.path("provision/overlays/n1/.__RUNTIME__.new-Xy12").exists());
+}
+
+#[test]
 fn a_node_without_overlays_gets_an_empty_archive() {
     let place = Place::new();
     let path = fresh_overlay(&place.cluster(), "n2", OverlayKind::Runtime).unwrap();

@@ -5,9 +5,9 @@
 //! published, or somebody put it there since.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::record::{Record, identity};
@@ -35,6 +35,8 @@ pub(super) struct Files {
     pub(super) image: PathBuf,
     pub(super) packed: PathBuf,
     pub(super) record: PathBuf,
+    /// How the names of unfinished files begin: the lock of this archive is theirs too, and no other's.
+    unfinished: String,
     pub(super) store: Store,
     /// Of the recipe, in the store.
     pub(super) name: String,
@@ -48,7 +50,17 @@ impl Files {
         // Apart from the archives, whose folder is as stock leaves it.
         let memory = group::memory(site);
         let record = memory.join(format!(".{node}.{kind}.record"));
-        Files { folder, memory, image, packed, record, store: Store::of(site), name: format!("{node}.{kind}") }
+        let unfinished = format!(".{}.new-", kind.stem());
+        Files {
+            folder,
+            memory,
+            image,
+            packed,
+            record,
+            unfinished,
+            store: Store::of(site),
+            name: format!("{node}.{kind}"),
+        }
     }
 
     /// One writer, also beside another process: the lock of this archive, and of a few others.
@@ -113,10 +125,14 @@ impl Files {
             Form::Files => {
                 if !known || old.content != record.content || !in_form {
                     DirBuilder::new().recursive(true).mode(0o750).create(&self.folder)?;
-                    let replace = if by.held.is_some() { publish::replace_for_now } else { publish::replace_with };
+                    publish::sweep(&self.folder, &self.unfinished);
+                    let replace = |path: &Path, content: &[u8]| match by.held {
+                        Some(_) => publish::replace_for_now_by(path, &self.unfinished, 0o600, content),
+                        None => publish::replace_by(path, &self.unfinished, 0o600, |file| file.write_all(content)),
+                    };
                     // A crash between the two leaves a record that fits neither state, and the next look builds again.
-                    replace(&self.packed, 0o600, &by.splicer.gzip(parts)?)?;
-                    replace(&self.image, 0o600, &splice::plain(parts))?;
+                    replace(&self.packed, &by.splicer.gzip(parts)?)?;
+                    replace(&self.image, &splice::plain(parts))?;
                     self.store.forget(&self.name)?;
                 }
                 record.files = self.identity().unwrap_or_default();
@@ -130,6 +146,7 @@ impl Files {
                 self.store.publish(&self.name, parts, &record, by)?;
                 // In this order: the files count as long as the image is there.
                 if self.folder.exists() {
+                    publish::sweep(&self.folder, &self.unfinished);
                     remove(&self.image)?;
                     remove(&self.packed)?;
                     // A folder that somebody keeps other things in stays.
@@ -141,7 +158,7 @@ impl Files {
     }
 }
 
-fn remove(path: &std::path::Path) -> io::Result<()> {
+fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Err(error),
         _ => Ok(()),

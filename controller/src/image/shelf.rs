@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use crate::site::Site;
+use crate::store::publish;
 
 /// An image that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,14 +124,7 @@ impl Built {
 
     /// Takes away what builds that were killed have left. The lock must be held.
     pub fn sweep(&self) {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
-        for entry in entries.flatten() {
-            let left = |name: &str| name.strip_prefix(&self.unfinished).is_some_and(|rest| !rest.contains('.'));
-            if entry.file_name().to_str().is_some_and(left) {
-                // A file that stays costs room and nothing else.
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
+        publish::sweep(&self.folder, &self.unfinished);
     }
 
     /// Takes all that was built away.

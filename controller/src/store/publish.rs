@@ -44,12 +44,33 @@ pub fn replace_by<T>(
 /// # Errors
 /// As [`replace`].
 pub fn replace_for_now(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    replace_for_now_by(path, ".new-", mode, content)
+}
+
+/// [`replace_for_now`] by a file whose temporary name begins with `prefix`, as [`replace_by`] does.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_for_now_by(path: &Path, prefix: &str, mode: u32, content: &[u8]) -> io::Result<()> {
     let permissions = Permissions::from_mode(mode);
-    let mut temp = tempfile::Builder::new().prefix(".new-").permissions(permissions).tempfile_in(folder_of(path))?;
+    let mut temp = tempfile::Builder::new().prefix(prefix).permissions(permissions).tempfile_in(folder_of(path))?;
     temp.as_file().set_permissions(Permissions::from_mode(mode))?;
     temp.write_all(content)?;
     temp.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Takes away what writers with this prefix that were killed have left. Whatever keeps a second writer with this prefix
+/// away must be held.
+pub fn sweep(folder: &Path, prefix: &str) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let left = |name: &str| name.strip_prefix(prefix).is_some_and(|rest| !rest.contains('.'));
+        if entry.file_name().to_str().is_some_and(left) {
+            // A file that stays costs room and nothing else.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Waits until everything that was written to the file system of `folder` is on its disk.
@@ -91,6 +112,19 @@ mod tests {
         assert_eq!(failed.unwrap_err().to_string(), "disk full");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_swept_and_nothing_of_another_is() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".a.new-x1", ".a.new-", ".a.new-x.img", ".b.new-x1", "a"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        sweep(folder.path(), ".a.new-");
+        let entries = std::fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, [".a.new-x.img", ".b.new-x1", "a"]);
     }
 
     #[test]
