@@ -30,7 +30,9 @@ impl Look {
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
                 let entry = entry?;
-                let (path, data) = (entry.path(), entry.metadata()?);
+                let path = entry.path();
+                // What a controller that is up took away meanwhile is not torn.
+                let Ok(data) = entry.metadata() else { continue };
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if name.starts_with('.') && (name.contains(".new-") || name.contains("tmp-")) {
                     unfinished += 1;
@@ -57,6 +59,7 @@ fn is_whole(path: &Path, name: &str) -> anyhow::Result<()> {
         Some((_, "gz")) => "gzip -dc",
         Some((_, "zst")) => "zstd -qdc",
         _ if fs::metadata(path)?.len() == 0 => return Ok(()),
+        _ if name == ".status" => return Ok(serde_json::from_slice::<serde_json::Value>(&fs::read(path)?).map(drop)?),
         _ if path.parent().is_some_and(|folder| folder.ends_with("pieces")) => return is_piece(path, name),
         _ => return ends_as_told(path),
     };

@@ -77,7 +77,8 @@ pub fn write(shared: &Shared) -> io::Result<()> {
     let path = file(&shared.current().site);
     shared.status().unwritten(|lines| {
         let nodes = lines.values().filter(|line| !line.node.is_empty() && line.last_seen > 0).cloned().collect();
-        let text = serde_json::to_vec(&Kept { nodes })?;
+        let mut text = serde_json::to_vec(&Kept { nodes })?;
+        text.push(b'\n');
         let folder = path.parent().unwrap_or(Path::new("/"));
         std::fs::create_dir_all(folder)
             .and_then(|()| publish::replace_with(&path, 0o644, &text))
@@ -141,7 +142,8 @@ mod tests {
         write(&shared).unwrap();
         let path = folder.path().join("provision/.status");
         let text = std::fs::read(&path).unwrap();
-        for cut in 0..text.len() {
+        // The last line break is for people who look at it, and no part of the book.
+        for cut in 0..text.len() - 1 {
             std::fs::write(&path, &text[..cut]).unwrap();
             assert_eq!(seen(&again(&folder)), lines(&[("c001", "", 0), ("c002", "", 0)]), "{cut}");
         }
