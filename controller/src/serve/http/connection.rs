@@ -63,8 +63,12 @@ pub async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: Shared, shut
         let began = Instant::now();
         let answered = answer::answer(&head, peer, false, &shared).await;
         let keep = head.keep_alive && !shutdown.is_requested();
+        // What does not wait for the last byte is written down first: who has the answer finds it in the status.
+        let due = write_down(&shared, peer, &head, &answered.reply, answered.noted);
         let sent = send(&stream, &answered.reply, keep, head.method).await;
-        write_down(&shared, peer, &head, &answered.reply, answered.noted, &sent);
+        if let (Some(done), Ok(_)) = (due, &sent) {
+            note(&shared, peer, &done.node, Event::Done { stage: done.stage, sent: done.sent });
+        }
         log(peer, &head, &answered.reply, &sent, began);
         if sent.is_err() {
             return;
@@ -221,23 +225,20 @@ async fn linger(mut stream: TcpStream) {
     let _ = timeout(LINGER, async { while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} }).await;
 }
 
-/// The book learns of what went out whole, of refusals, and of who was there.
-fn write_down(
-    shared: &Shared,
-    peer: SocketAddr,
-    head: &Head,
-    reply: &Reply,
-    noted: Option<Noted>,
-    sent: &io::Result<u64>,
-) {
-    let Some(noted) = noted else { return };
-    let carried = noted.refused || matches!(reply.code, 200 | 206 | 304) && sent.is_ok();
-    let event = if carried && head.method == Method::Get {
-        Event::Done { stage: noted.stage, sent: noted.sent }
-    } else {
-        Event::Seen
-    };
-    shared.status().note(&noted.node, peer.ip(), u64::try_from(now()).unwrap_or(0), event);
+/// The book learns of refusals and of who was there. What is to go out whole is handed back, to be written down when it has.
+fn write_down(shared: &Shared, peer: SocketAddr, head: &Head, reply: &Reply, noted: Option<Noted>) -> Option<Noted> {
+    let noted = noted?;
+    let told = head.method == Method::Get;
+    if told && noted.refused {
+        note(shared, peer, &noted.node, Event::Done { stage: noted.stage, sent: noted.sent });
+        return None;
+    }
+    note(shared, peer, &noted.node, Event::Seen);
+    (told && matches!(reply.code, 200 | 206 | 304)).then_some(noted)
+}
+
+fn note(shared: &Shared, peer: SocketAddr, node: &str, event: Event) {
+    shared.status().note(node, peer.ip(), u64::try_from(now()).unwrap_or(0), event);
 }
 
 /// One line a request. The query stays out: asset keys are in it.
