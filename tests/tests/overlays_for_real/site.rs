@@ -57,10 +57,11 @@ fn make() -> anyhow::Result<Site> {
     symlink(tests::image::rootfs(&cache)?.parent().context("an image has a folder")?, world.at("chroots/oak"))?;
     fs::create_dir_all(world.at("etc/warewulf/keys"))?;
     for kind in ["rsa", "ecdsa", "ed25519"] {
+        // A key's own text may end a line with `==`.
         let script =
-            format!("ssh-keygen -q -t {kind} -N '' -f /tmp/key && cat /tmp/key && echo == && cat /tmp/key.pub");
+            format!("ssh-keygen -q -t {kind} -N '' -f /tmp/key && cat /tmp/key && echo public: && cat /tmp/key.pub");
         let said = Given::nothing(&programs)?.run(&script)?;
-        let (private, public) = said.split_once("==\n").context("ssh-keygen made no pair")?;
+        let (private, public) = said.split_once("public:\n").context("ssh-keygen made no pair")?;
         fs::write(world.at(&format!("etc/warewulf/keys/ssh_host_{kind}_key")), private)?;
         fs::write(world.at(&format!("etc/warewulf/keys/ssh_host_{kind}_key.pub")), public)?;
     }
