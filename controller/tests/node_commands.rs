@@ -271,7 +271,7 @@ fn the_shipped_bmc_template_keeps_the_password_off_the_command_line() {
     let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../share/bmc/ipmitool.tmpl")).unwrap();
     world.put("share/warewulf/bmc/ipmitool.tmpl", &Value::String(template));
     let tool = "#!/bin/sh\necho \"$@\" \"$IPMI_PASSWORD\"\n";
-    world.put(".stub/ipmitool", &json!({"text": tool, "mode": "0755"}));
+    world.put(".programs/ipmitool", &json!({"text": tool, "mode": "0755"}));
     let shown = ok(&world, &["power", "cycle", "-s", "b1"]).stdout;
     assert!(shown.starts_with("10.30.0.1: ipmitool ") && shown.ends_with(" chassis power cycle\n"), "{shown}");
     assert!(!shown.contains("$(x)"));
@@ -308,7 +308,7 @@ fn a_bad_address_in_warewulf_conf_is_refused() {
 fn a_daemon_that_does_not_reload_is_a_warning() {
     let world = World::with_nodes(NONE);
     world.put("systemd/warewulfd.service", &Value::String(String::new()));
-    world.put(".stub/service", &json!({"text": "#!/bin/sh\necho \"$*: not today\" >&2\nexit 1\n", "mode": "0755"}));
+    world.put(".programs/service", &json!({"text": "#!/bin/sh\necho \"$*: not today\" >&2\nexit 1\n", "mode": "0755"}));
     let ran = ok(&world, &["node", "add", "n1"]);
     assert!(ran.stderr.contains("WARN   : service warewulfd reload failed"), "{}", ran.stderr);
     assert!(ran.stderr.contains("warewulfd reload: not today"), "{}", ran.stderr);

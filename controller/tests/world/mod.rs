@@ -132,9 +132,9 @@ impl World {
     }
 
     pub fn run_with(&self, words: &[&str], stdin: &str, conf: bool) -> Ran {
-        let stub = self.path(".stub");
-        std::fs::create_dir_all(&stub).unwrap();
-        let service = stub.join("service");
+        let programs = self.path(".programs");
+        std::fs::create_dir_all(&programs).unwrap();
+        let service = programs.join("service");
         if !service.exists() {
             std::fs::write(&service, "#!/bin/sh\nexit 0\n").unwrap();
             std::fs::set_permissions(&service, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -142,7 +142,7 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wwctl"));
         command.env_clear();
         // A reload must never reach a real daemon.
-        command.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", stub.display()));
+        command.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.display()));
         command.envs([("TZ", "UTC"), ("LANG", "C.UTF-8"), ("TERM", "dumb")]).env("HOME", self.root());
         command.envs(self.env.iter().map(|(key, value)| (key, self.here(value))));
         if conf {

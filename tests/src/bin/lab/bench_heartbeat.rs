@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::figures::{Runs, conditions, quantile};
+use crate::figures::{Runs, conditions, percentile};
 use crate::load::{self, Client, Manner};
 use crate::rival;
 use crate::site::{PORT, Site, mac, name};
@@ -82,7 +82,7 @@ fn with(count: u32) -> anyhow::Result<String> {
                 cpu.add(took / f64::from(REQUESTS) * 1e6);
                 beside.add((memory.seconds()? - before) / f64::from(REQUESTS) * 1e6);
                 speed.add(f64::from(REQUESTS) / outcome.wall);
-                slowest.add(f64::from(outcome.steps.first_mut().map_or(0, |step| quantile(step, 0.99))) / 1e3);
+                slowest.add(f64::from(outcome.steps.first_mut().map_or(0, |step| percentile(step, 99))) / 1e3);
             }
         }
         println!("| {count} | {} | {how} | {cpu:.0} | {beside:.0} | {speed:.0} | {slowest:.1} |", first.bytes);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use crate::clock;
-use crate::figures::{conditions, quantile};
+use crate::figures::{conditions, percentile};
 use crate::load::{self, Manner};
 use crate::site::{PORT, Site, mac, name};
 use crate::wire::Server;
@@ -208,8 +208,8 @@ fn ask(site: &Site, server: &Server, many: u32, title: &str, edit: Option<&[&str
         "| {title} | {:.2} | {:.1} | {cpu:.2} | {:.1} | {:.1} | {builds} | {others} | {} |",
         first.wall,
         all.wall,
-        f64::from(quantile(&mut times, 0.5)) / 1e3,
-        f64::from(quantile(&mut times, 0.99)) / 1e3,
+        f64::from(percentile(&mut times, 50)) / 1e3,
+        f64::from(percentile(&mut times, 99)) / 1e3,
         after.pieces
     );
     Ok(())

@@ -1,7 +1,7 @@
 //! `cargo xtask bench storm [NODES]`: a hall is switched on: each node asks for script, kernel, image, system and runtime
 //! overlay, each on a new connection, 64 and 256 nodes at once, with overlays built before and with none.
 
-use crate::figures::{conditions, quantile};
+use crate::figures::{conditions, percentile};
 use crate::load::{self, Manner};
 use crate::site::{PORT, Site, mac};
 
@@ -42,7 +42,7 @@ fn storm(state: &str, fresh: bool, count: u32, at_once: usize) -> anyhow::Result
     let mut outcome = load::play(&site.net, &Manner::plain(PORT, at_once), nodes)?;
     let cpu = server.seconds()? - before;
     let slow: Vec<String> =
-        outcome.steps.iter_mut().map(|step| format!("{:.0}", f64::from(quantile(step, 0.99)) / 1e3)).collect();
+        outcome.steps.iter_mut().map(|step| format!("{:.0}", f64::from(percentile(step, 99)) / 1e3)).collect();
     println!(
         "| {state} | {at_once} | {} | {cpu:.2} | {:.2} | {:.1} | {:.0} | {:.0} | {} |",
         outcome.failed(),

@@ -28,15 +28,10 @@ impl fmt::Display for Runs {
     }
 }
 
-/// The value below which this part of them lies, in order; 0 when there are none.
-pub fn quantile(values: &mut [u32], part: f64) -> u32 {
+/// The value below which so many of a hundred lie, in order; 0 when there are none.
+pub fn percentile(values: &mut [u32], percent: usize) -> u32 {
     values.sort_unstable();
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between nothing and the number of values"
-    )]
-    let at = (values.len().saturating_sub(1) as f64 * part) as usize;
+    let at = values.len().saturating_sub(1) * percent / 100;
     values.get(at).copied().unwrap_or(0)
 }
 
