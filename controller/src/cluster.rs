@@ -25,7 +25,7 @@ use crate::store;
 /// One consistent state of configuration and nodes. Never changed, only replaced.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    pub site: Site,
+    pub site: Arc<Site>,
     /// nodes.conf as it stands; empty when there is none.
     pub nodes: NodesConf,
     /// Every node put together from its profiles, sorted by name. Overlay builds hold the same ones.
@@ -42,10 +42,10 @@ pub struct Cluster {
 
 impl Cluster {
     /// A snapshot of these nodes.
-    pub fn new(site: Site, nodes: NodesConf, generation: u64, works: Arc<Works>) -> Cluster {
+    pub fn new(site: impl Into<Arc<Site>>, nodes: NodesConf, generation: u64, works: Arc<Works>) -> Cluster {
         let merged: Vec<_> = nodes.all_merged().into_iter().map(Arc::new).collect();
         let directory = Directory::new(&merged);
-        Cluster { site, nodes, merged, directory, usable: true, generation, works }
+        Cluster { site: site.into(), nodes, merged, directory, usable: true, generation, works }
     }
 
     /// The node of this name, put together.
@@ -83,9 +83,11 @@ struct Inner {
 
 impl Shared {
     /// The handle over the state that `site` and its nodes.conf give.
-    pub fn new(site: Site) -> Shared {
+    pub fn new(site: impl Into<Arc<Site>>) -> Shared {
+        let site = site.into();
         let seen = Stamps::settled(&site);
-        let empty = Cluster { usable: false, ..Cluster::new(site.clone(), NodesConf::default(), 0, Arc::default()) };
+        let empty =
+            Cluster { usable: false, ..Cluster::new(Arc::clone(&site), NodesConf::default(), 0, Arc::default()) };
         let shared = Shared(Arc::new(Inner {
             stamps: ArcSwap::from_pointee(seen.clone()),
             current: ArcSwap::from_pointee(empty),
@@ -169,13 +171,13 @@ impl Shared {
         // Before the files: one that changes while it is read is then read again at the next look.
         let seen = Stamps::settled(&current.site);
         match Site::read(current.site.conf_path.clone()) {
-            Ok(site) => self.read_nodes(site, seen),
+            Ok(site) => self.read_nodes(site.into(), seen),
             Err(error) => self.keep_last_good(&error, seen),
         }
     }
 
     /// `seen`: what the files were before they were read.
-    fn read_nodes(&self, site: Site, seen: Stamps) {
+    fn read_nodes(&self, site: Arc<Site>, seen: Stamps) {
         // nodes.conf may lie elsewhere by the new configuration.
         let stamps = Stamps { conf: seen.conf, ..Stamps::settled(&site) };
         let nodes = if site.conf.paths.nodes_conf().exists() {

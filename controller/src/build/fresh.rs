@@ -71,32 +71,42 @@ pub(super) fn look(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Stan
     Standing::Fresh(files.image)
 }
 
-/// Builds. What fails is noted, and the last good archive is the answer when there is one. Blocks.
+/// Builds, in a turn of the line. What fails is noted, and the last good archive is the answer when there is one. Blocks.
 pub(super) fn make(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<PathBuf, BuildError> {
-    let image = Files::of(&shop.site, &node.id, kind).image;
     match build(shop, node, kind) {
         Ok(_) => {
+            let image = Files::of(&shop.site, &node.id, kind).image;
             shop.works.troubles.clear(&image);
             Ok(image)
         }
-        Err(error) => failed(shop, node, kind, error),
+        Err(error) => not_built(shop, node, kind, error),
     }
 }
 
-/// Notes what went wrong; the last good archive is the answer when there is one.
-pub(super) fn failed(
+/// As [`failed`], of an archive of this workshop.
+pub(super) fn not_built(
     shop: &Workshop,
     node: &Node,
     kind: OverlayKind,
     error: BuildError,
 ) -> Result<PathBuf, BuildError> {
-    let files = Files::of(&shop.site, &node.id, kind);
-    shop.works.troubles.note(&files.image, &node.id, kind, &error);
+    failed(&shop.works, &Files::of(&shop.site, &node.id, kind), node, kind, error)
+}
+
+/// Notes what went wrong; the last good archive is the answer when there is one.
+pub(super) fn failed(
+    works: &Works,
+    files: &Files,
+    node: &Node,
+    kind: OverlayKind,
+    error: BuildError,
+) -> Result<PathBuf, BuildError> {
+    works.troubles.note(&files.image, &node.id, kind, &error);
     if !files.present() {
         return Err(error);
     }
     tracing::warn!("the last good {kind} overlay of {} is sent: {error}", node.id);
-    Ok(files.image)
+    Ok(files.image.clone())
 }
 
 /// The archive, built when it must be. Blocks; of several callers one builds.
@@ -104,16 +114,12 @@ pub(super) fn fresh(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Res
     if let Standing::Fresh(image) = look(shop, node, kind) {
         return Ok(image);
     }
-    let turn = {
-        let mut turns = shop.works.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(turns.entry(Files::of(&shop.site, &node.id, kind).image).or_default())
-    };
-    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = shop.works.line.turn(&Files::of(&shop.site, &node.id, kind).image);
     // Whoever had the turn before may have done the work.
     match look(shop, node, kind) {
         Standing::Fresh(image) => Ok(image),
         Standing::Stale => make(shop, node, kind),
-        Standing::Failed(error) => failed(shop, node, kind, error),
+        Standing::Failed(error) => not_built(shop, node, kind, error),
     }
 }
 

@@ -12,6 +12,7 @@ mod glimpse;
 pub mod group;
 mod held;
 pub mod known;
+mod line;
 mod make;
 pub mod merged;
 pub mod offer;
@@ -32,9 +33,9 @@ pub mod watch;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use model::Node;
 use render::kept::Kept;
@@ -61,6 +62,15 @@ pub enum OverlayKind {
 
 impl OverlayKind {
     pub const BOTH: [OverlayKind; 2] = [OverlayKind::System, OverlayKind::Runtime];
+
+    /// Not this one.
+    #[must_use]
+    pub fn other(self) -> OverlayKind {
+        match self {
+            OverlayKind::System => OverlayKind::Runtime,
+            OverlayKind::Runtime => OverlayKind::System,
+        }
+    }
 
     /// The node's overlays of this kind.
     pub fn list(self, node: &Node) -> &[String] {
@@ -103,6 +113,8 @@ pub enum BuildError {
     Write { path: PathBuf, error: Arc<io::Error> },
     #[error("node {node}: {why}")]
     Archive { node: String, why: String },
+    #[error("the build died: {0} (an error of wwctl itself; the log says where)")]
+    Died(String),
 }
 
 impl BuildError {
@@ -120,7 +132,9 @@ impl BuildError {
                 return problems.iter().map(|problem| one(problem).replace('\n', " ")).collect();
             }
             BuildError::Archive { why, .. } => why.clone(),
-            BuildError::UnknownNode(_) | BuildError::Tree { .. } | BuildError::Write { .. } => self.to_string(),
+            BuildError::UnknownNode(_) | BuildError::Tree { .. } | BuildError::Write { .. } | BuildError::Died(_) => {
+                self.to_string()
+            }
         };
         vec![one.replace('\n', " ")]
     }
@@ -133,12 +147,22 @@ fn lines(problems: &[Problem]) -> String {
 /// An overlay, and the digest of the state in which it was read.
 type Tree = ([u8; 32], Arc<Overlay>);
 
+/// A tree that was read, and whether anybody asked for it since the page was turned.
+type Shelved = (Tree, bool);
+
+/// What is made once for each generation.
+struct Bench {
+    generation: u64,
+    site: Arc<Site>,
+    world: Arc<World>,
+    source: Arc<Disk>,
+}
+
 /// What builds share: overlays read and parsed once, the world of a generation, and who is building what.
 #[derive(Default)]
 pub struct Works {
-    trees: Mutex<HashMap<PathBuf, Tree>>,
-    world: Mutex<Option<(u64, Arc<World>)>>,
-    turns: Mutex<HashMap<PathBuf, Arc<Mutex<()>>>>,
+    trees: Mutex<HashMap<PathBuf, Shelved>>,
+    bench: Mutex<Option<Bench>>,
     /// Builds that failed, by archive: with these inputs there is no need to try again.
     failures: Mutex<HashMap<PathBuf, (make::Input, BuildError)>>,
     builds: AtomicU64,
@@ -155,7 +179,7 @@ pub struct Works {
     together: Arc<disk::Together>,
     /// Archives that are fresh until something happens.
     settled: Mutex<HashMap<PathBuf, fresh::Settled>>,
-    line: wait::Line,
+    line: line::Line,
 }
 
 impl Works {
@@ -169,11 +193,21 @@ impl Works {
         self.troubles.lines(nodes)
     }
 
-    /// What was known of nodes and files that are gone is not kept for ever.
-    fn turn_page(&self, generation: u64) {
+    /// What was known of nodes, overlays and files that are gone is not kept for ever.
+    fn turn_page(&self, generation: u64, world: &World) {
         self.eyes.turn_page(generation);
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.together.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.settled).clear();
+        lock(&self.together).clear();
+        lock(&self.trees).retain(|_, (_, asked)| std::mem::take(asked));
+        let node = |archive: &Path| archive.parent()?.file_name()?.to_str().and_then(|id| world.node(id));
+        lock(&self.failures).retain(|archive, _| node(archive).is_some());
+        self.troubles.only(|id| world.node(id).is_some());
+    }
+
+    /// The files of a site, watched.
+    fn source(&self, site: &Site) -> Arc<Disk> {
+        let paths = site.conf.paths.clone();
+        Arc::new(Disk::watched(paths, Arc::clone(&self.eyes), Arc::clone(&self.together)))
     }
 
     /// How many archives were rendered so far.
@@ -198,7 +232,7 @@ pub fn fresh_overlay(cluster: &Cluster, node: &str, kind: OverlayKind) -> Result
     let node = workshop.node(node)?;
     let asked = fresh::fresh(&workshop, &node, kind);
     // As in stock, who asks for one finds both; only the one that was asked for decides.
-    let other = if kind == OverlayKind::System { OverlayKind::Runtime } else { OverlayKind::System };
+    let other = kind.other();
     if !Files::of(&workshop.site, &node.id, other).present()
         && let Err(error) = fresh::fresh(&workshop, &node, other)
     {
@@ -264,7 +298,7 @@ pub fn forget(site: &Site, node: &str) -> io::Result<()> {
 /// All that building needs, for one state of the cluster.
 #[derive(Clone)]
 pub struct Workshop {
-    pub site: Site,
+    pub site: Arc<Site>,
     works: Arc<Works>,
     world: Arc<World>,
     source: Arc<Disk>,
@@ -285,30 +319,29 @@ impl fmt::Debug for Workshop {
 impl Workshop {
     /// The workshop of a running daemon: what an earlier request learned is not learned again.
     pub fn of(cluster: &Cluster) -> Workshop {
-        let works = Arc::clone(&cluster.works);
-        let mut kept = works.world.lock().unwrap_or_else(PoisonError::into_inner);
-        let world = match &*kept {
-            Some((generation, world)) if *generation == cluster.generation => Arc::clone(world),
-            _ => {
-                let world = Arc::new(world(&cluster.site, cluster.merged.clone()));
-                *kept = Some((cluster.generation, Arc::clone(&world)));
-                works.turn_page(cluster.generation);
-                world
-            }
-        };
+        let (generation, site, works) = (cluster.generation, &cluster.site, &cluster.works);
+        let mut kept = lock(&works.bench);
+        let known = kept.take().filter(|bench| bench.generation == generation && Arc::ptr_eq(&bench.site, site));
+        let bench = kept.insert(known.unwrap_or_else(|| {
+            let world = Arc::new(world(site, cluster.merged.clone()));
+            works.turn_page(generation, &world);
+            Bench { generation, site: Arc::clone(site), world, source: works.source(site) }
+        }));
+        let (world, source) = (Arc::clone(&bench.world), Arc::clone(&bench.source));
         drop(kept);
-        Workshop { generation: cluster.generation, ..Workshop::with(cluster.site.clone(), works, world) }
+        Workshop { generation, ..Workshop::with(Arc::clone(site), Arc::clone(works), world, source) }
     }
 
     /// A workshop of one's own.
-    pub fn new(site: Site, nodes: &[Node]) -> Workshop {
+    pub fn new(site: impl Into<Arc<Site>>, nodes: &[Node]) -> Workshop {
+        let site = site.into();
         let world = Arc::new(world(&site, nodes.iter().cloned().map(Arc::new).collect()));
-        Workshop::with(site, Arc::default(), world)
+        let works: Arc<Works> = Arc::default();
+        let source = works.source(&site);
+        Workshop::with(site, works, world, source)
     }
 
-    fn with(site: Site, works: Arc<Works>, world: Arc<World>) -> Workshop {
-        let source =
-            Arc::new(Disk::watched(site.conf.paths.clone(), Arc::clone(&works.eyes), Arc::clone(&works.together)));
+    fn with(site: Arc<Site>, works: Arc<Works>, world: Arc<World>, source: Arc<Disk>) -> Workshop {
         let outside = Arc::clone(works.outside.get_or_init(Arc::default));
         let form = if site.conf.overlays.materialize { Form::Files } else { Form::Recipe };
         Workshop { site, works, world, source, outside, generation: 0, form, held: None }
@@ -384,22 +417,77 @@ impl Workshop {
     pub fn overlay(&self, found: &trees::Found) -> Result<Tree, BuildError> {
         let tell = |error| BuildError::Tree { overlay: found.name.clone(), error: Arc::new(error) };
         let digest = known::tree(&self.works.eyes, found).map_err(tell)?;
-        let known = self.works.trees.lock().unwrap_or_else(PoisonError::into_inner).get(&found.root).cloned();
-        if let Some((state, overlay)) = known
-            && state == digest
+        if let Some(((state, overlay), asked)) = lock(&self.works.trees).get_mut(&found.root)
+            && *state == digest
         {
-            return Ok((digest, overlay));
+            *asked = true;
+            return Ok((digest, Arc::clone(overlay)));
         }
         let entries = trees::read_layers(found).map_err(tell)?;
         let entries = entries.into_iter().map(|(layer, entry)| (layer.root.to_string_lossy(), entry));
         let overlay = Arc::new(Overlay::layered(&found.name, entries));
-        let mut trees = self.works.trees.lock().unwrap_or_else(PoisonError::into_inner);
-        trees.insert(found.root.clone(), (digest, Arc::clone(&overlay)));
+        lock(&self.works.trees).insert(found.root.clone(), ((digest, Arc::clone(&overlay)), true));
         Ok((digest, overlay))
     }
+}
+
+// A thread that died has left what it held as it was.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn world(site: &Site, nodes: Vec<Arc<Node>>) -> World {
     let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     World::sharing(site.conf.clone(), nodes, host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Conf, NodesConf};
+    use std::fs;
+
+    fn cluster(site: &Arc<Site>, nodes: &str, generation: u64, works: &Arc<Works>) -> Cluster {
+        Cluster::new(Arc::clone(site), NodesConf::parse(nodes).unwrap(), generation, Arc::clone(works))
+    }
+
+    #[test]
+    fn what_was_known_of_nodes_and_overlays_that_are_gone_goes_with_the_page() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut conf = Conf::default();
+        conf.paths.wwprovisiondir = dir.path().join("provision");
+        conf.paths.wwoverlaydir = dir.path().join("overlays");
+        for (name, text) in [("good", "{{.Id}}"), ("bad", "{{.Nothing}}")] {
+            fs::create_dir_all(dir.path().join(format!("overlays/{name}/rootfs"))).unwrap();
+            fs::write(dir.path().join(format!("overlays/{name}/rootfs/file.ww")), text).unwrap();
+        }
+        let site = Arc::new(Site { conf_path: "/none".into(), conf });
+        let works: Arc<Works> = Arc::default();
+        let of_all = "nodes: {n1: {system overlay: [good]}, n2: {system overlay: [bad]}}";
+        let held = || (lock(&works.trees).len(), lock(&works.failures).len(), works.troubles.to_mend().len());
+        for generation in 1..=2 {
+            let all = cluster(&site, of_all, generation, &works);
+            assert!(fresh_overlay(&all, "n1", OverlayKind::System).is_ok());
+            assert!(fresh_overlay(&all, "n2", OverlayKind::System).is_err());
+            assert!(fresh_overlay(&all, "n3", OverlayKind::System).is_err());
+            assert_eq!(held(), (2, 1, 1), "n3 is nobody's name");
+        }
+        for generation in 3..=4 {
+            let one = cluster(&site, "nodes: {n1: {system overlay: [good]}}", generation, &works);
+            fresh_overlay(&one, "n1", OverlayKind::System).unwrap();
+        }
+        assert_eq!(held(), (1, 0, 0));
+    }
+
+    #[test]
+    fn requests_of_one_generation_work_at_one_bench() {
+        let site = Arc::new(Site { conf_path: "/none".into(), conf: Conf::default() });
+        let works: Arc<Works> = Arc::default();
+        let all = cluster(&site, "nodes: {n1: {}}", 1, &works);
+        let (one, two) = (Workshop::of(&all), Workshop::of(&all));
+        assert!(Arc::ptr_eq(&one.site, &all.site) && Arc::ptr_eq(&one.site, &two.site));
+        assert!(Arc::ptr_eq(&one.world, &two.world) && Arc::ptr_eq(&one.source, &two.source));
+        let next = Workshop::of(&cluster(&site, "nodes: {n1: {}}", 2, &works));
+        assert!(!Arc::ptr_eq(&one.world, &next.world));
+    }
 }

@@ -15,6 +15,8 @@ pub struct Trouble {
     pub kind: OverlayKind,
     /// Without the node's name: many nodes have the same trouble.
     reasons: Vec<String>,
+    /// Nothing that anybody edits mends it.
+    ours: bool,
 }
 
 /// All that could not be built, by archive.
@@ -24,7 +26,8 @@ pub struct Troubles(Mutex<BTreeMap<PathBuf, Trouble>>);
 impl Troubles {
     /// This archive could not be built.
     pub fn note(&self, archive: &Path, node: &str, kind: OverlayKind, error: &BuildError) {
-        let trouble = Trouble { node: node.to_owned(), kind, reasons: error.reasons() };
+        let ours = matches!(error, BuildError::Died(_));
+        let trouble = Trouble { node: node.to_owned(), kind, reasons: error.reasons(), ours };
         self.lock().insert(archive.to_owned(), trouble);
     }
 
@@ -33,9 +36,14 @@ impl Troubles {
         self.lock().remove(archive);
     }
 
-    /// All there are.
-    pub fn all(&self) -> Vec<Trouble> {
-        self.lock().values().cloned().collect()
+    /// Those that are worth another look though nobody asks. A build that died is tried again when its node asks.
+    pub fn to_mend(&self) -> Vec<Trouble> {
+        self.lock().values().filter(|trouble| !trouble.ours).cloned().collect()
+    }
+
+    /// Forgets those of nodes that are gone.
+    pub fn only(&self, is_node: impl Fn(&str) -> bool) {
+        self.lock().retain(|_, trouble| is_node(&trouble.node));
     }
 
     /// A line for each reason, with all the nodes that have it. `nodes`, by name, are those that count.

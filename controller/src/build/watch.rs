@@ -179,7 +179,8 @@ impl<K: Ord + Clone + fmt::Display, V: Clone> Watch<K, V> {
             return;
         }
         book.page = page;
-        book.refused.clear();
+        let refused = std::mem::take(&mut book.refused);
+        book.told.retain(|what| refused.contains(what));
         let idle: Vec<u64> = book
             .entries
             .iter_mut()
