@@ -73,6 +73,7 @@ pub struct Branch {
 #[derive(Debug)]
 pub struct Call {
     pub span: Span,
+    pub name_span: Span,
     pub name: Arc<str>,
     pub pipe: Option<Pipe>,
 }
@@ -99,6 +100,16 @@ pub struct Command {
 pub struct Expr {
     pub span: Span,
     pub kind: ExprKind,
+}
+
+impl Expr {
+    /// From where errors are told, as in Go: behind parentheses, where a field hangs on them.
+    pub(crate) fn place(&self) -> Span {
+        match &self.kind {
+            ExprKind::Chain(inner, _) => Span { start: inner.span.end, end: self.span.end },
+            _ => self.span,
+        }
+    }
 }
 
 #[derive(Debug)]

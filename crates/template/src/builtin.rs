@@ -24,7 +24,7 @@ pub(crate) const TABLE: &[Native] = &[
     variadic("println", &[], Any, |args, cx| print::sprintln(args, cx).map(Value::text)),
     variadic("printf", &[TextParam], Any, printf),
     variadic("html", &[], Any, |args, cx| Ok(Value::Text(html(&joined(args, cx)?).into()))),
-    variadic("js", &[], Any, |args, cx| Ok(Value::Text(js(&joined(args, cx)?).into()))),
+    variadic("js", &[], Any, |args, cx| Ok(Value::text(js(&joined(args, cx)?)))),
     variadic("urlquery", &[], Any, |args, cx| Ok(Value::Text(query_escape(&joined(args, cx)?).into()))),
 ];
 
@@ -286,19 +286,22 @@ fn html(text: &[u8]) -> Vec<u8> {
     out
 }
 
-fn js(text: &[u8]) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in String::from_utf8_lossy(text).chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\'' => out.push_str("\\'"),
-            '"' => out.push_str("\\\""),
-            '<' | '>' | '&' | '=' => out.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c if c < ' ' || (!c.is_ascii() && !print::is_print(c)) => {
-                out.push_str(&format!("\\u{:04X}", u32::from(c)));
+fn js(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => out.extend_from_slice(b"\\\\"),
+                '\'' => out.extend_from_slice(b"\\'"),
+                '"' => out.extend_from_slice(b"\\\""),
+                '<' | '>' | '&' | '=' => out.extend_from_slice(format!("\\u{:04X}", u32::from(c)).as_bytes()),
+                c if c < ' ' || (!c.is_ascii() && !print::is_print(c)) => {
+                    out.extend_from_slice(format!("\\u{:04X}", u32::from(c)).as_bytes());
+                }
+                c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
-            c => out.push(c),
         }
+        out.extend_from_slice(chunk.invalid());
     }
     out
 }

@@ -25,6 +25,8 @@ pub(crate) struct Exec<'a> {
     variables: Vec<(Arc<str>, Value)>,
     /// The tree that is being walked.
     tree: &'a str,
+    /// What is being evaluated, as Go keeps it: where an error's line is told from.
+    at: Span,
     depth: usize,
     scratch: Vec<u8>,
 }
@@ -53,7 +55,8 @@ impl<'a> Exec<'a> {
         missing_key: MissingKey,
     ) -> Self {
         let tree = template.name();
-        Self { template, host, cx, missing_key, variables: Vec::new(), tree, depth: 0, scratch: Vec::new() }
+        let (variables, scratch) = (Vec::new(), Vec::new());
+        Self { template, host, cx, missing_key, variables, tree, at: Span::default(), depth: 0, scratch }
     }
 
     pub(crate) fn run(mut self, data: &Value) -> Result<Ending, Error> {
@@ -125,6 +128,7 @@ impl<'a> Exec<'a> {
     }
 
     fn call_template(&mut self, call: &'a ast::Call, dot: &Value) -> Run<()> {
+        self.at = call.name_span;
         let Some(tree) = self.template.tree(&call.name) else {
             return Err(self.no_template(call));
         };
@@ -140,6 +144,7 @@ impl<'a> Exec<'a> {
 
     /// The value of a pipeline; a nil interface comes out as no value.
     fn pipe(&mut self, pipe: &'a Pipe, dot: &Value) -> Run<Value> {
+        self.at = pipe.span;
         let mut value: Option<Value> = None;
         for command in &pipe.commands {
             let next = self.command(command, dot, value)?;
@@ -159,6 +164,9 @@ impl<'a> Exec<'a> {
     fn command(&mut self, command: &'a Command, dot: &Value, last: Option<Value>) -> Run<Value> {
         let head = &command.head;
         self.step(head.span)?;
+        if !matches!(head.kind, ExprKind::Pipe(_)) {
+            self.at = head.place();
+        }
         match &head.kind {
             ExprKind::Function(function) => self.call(function, command.span, head.span, &command.args, last, dot),
             ExprKind::Field(path) => self.path(dot.clone(), path, head.span, &command.args, last, dot),
@@ -182,6 +190,7 @@ impl<'a> Exec<'a> {
         last: Option<Value>,
         dot: &Value,
     ) -> Run<Value> {
+        self.at = inner.place();
         let value = self.operand(inner, dot)?;
         self.path(value, path, span, args, last, dot)
     }
@@ -232,6 +241,7 @@ impl<'a> Exec<'a> {
     }
 
     fn print(&mut self, span: Span, value: &Value) -> Run<()> {
+        self.at = span;
         match value {
             Value::Text(text) => self.write(span, text.as_bytes()),
             Value::Func(f) => Err(self.wrong(span, format!("can't print a value of type {}", f.type_name()))),
@@ -294,6 +304,8 @@ impl<'a> Exec<'a> {
             other => (ErrorKind::Exec, other.to_string(), None),
         };
         let source = self.template.source();
+        // In an action of several lines the line is Go's; in one line we know the place better.
+        let span = if source.line(span) == source.line(self.at) { span } else { self.at };
         Stop::Error(Box::new(source.error(kind, Some(self.tree), span, message, nearest)))
     }
 }

@@ -23,7 +23,8 @@ pub(crate) fn parse(source: &Source, functions: &dyn Functions) -> Result<Trees,
     let fresh = Scope { variables: vec!["$".into()], ranges: 0 };
     let mut parser = Parser { source, functions, tokens, fault, next: 0, trees: Trees::new(), scope: fresh, depth: 0 };
     let root = parser.file()?;
-    parser.add(Arc::from(source.name()), root, Span::default())?;
+    let end = Span { start: source.bytes().len(), end: source.bytes().len() };
+    parser.add(Arc::from(source.name()), root, end)?;
     Ok(parser.trees)
 }
 
@@ -83,17 +84,22 @@ impl Parser<'_> {
         let at = self.peek().span;
         let name = self.template_name(context)?;
         self.expect(Kind::RightDelim, context)?;
-        self.body(name, at, context)
+        self.body(name, at, context, None)
     }
 
     /// The list of a `define` or a `block`, in a scope of its own.
-    fn body(&mut self, name: Arc<str>, at: Span, context: &str) -> Parsed<()> {
+    /// Where it has a head of its own, Go tells that line for an `else` that does not belong.
+    fn body(&mut self, name: Arc<str>, at: Span, context: &str, head: Option<Span>) -> Parsed<()> {
         let fresh = Scope { variables: vec!["$".into()], ranges: 0 };
         let outer = std::mem::replace(&mut self.scope, fresh);
         let (list, ending) = self.list()?;
         self.scope = outer;
         if let Ending::Else(span) = ending {
-            return Err(self.late(span, format!("unexpected {{{{else}}}} in {context}")));
+            let message = format!("unexpected {{{{else}}}} in {context}");
+            return Err(match head {
+                Some(head) => self.wrong(head, message),
+                None => self.late(span, message),
+            });
         }
         self.add(name, list, at)
     }
@@ -174,7 +180,8 @@ impl Parser<'_> {
                     return Err(self.unexpected(end, &format!("{{{{{name}}}}}")));
                 }
                 if self.scope.ranges == 0 {
-                    return Err(self.wrong(token.span, format!("{{{{{name}}}}} outside {{{{range}}}}")));
+                    let error = self.wrong(token.span, format!("{{{{{name}}}}} outside {{{{range}}}}"));
+                    return Err(self.as_read(error, end.span));
                 }
                 if keyword == Keyword::Break { Node::Break(token.span) } else { Node::Continue(token.span) }
             }
@@ -234,7 +241,7 @@ impl Parser<'_> {
             Some(self.pipeline(context, Kind::RightDelim)?)
         };
         let last = pipe.as_ref().map_or(named, |pipe| pipe.span);
-        Ok(Call { span: token.span.to(last), name, pipe })
+        Ok(Call { span: token.span.to(last), name_span: named, name, pipe })
     }
 
     fn block(&mut self, token: Token) -> Parsed<Call> {
@@ -242,8 +249,9 @@ impl Parser<'_> {
         let at = self.peek_solid().span;
         let name = self.template_name(context)?;
         let pipe = self.pipeline(context, Kind::RightDelim)?;
-        self.body(Arc::clone(&name), at, context)?;
-        Ok(Call { span: token.span.to(pipe.span), name, pipe: Some(pipe) })
+        let head = self.tokens.get(self.next.saturating_sub(1)).map(|token| token.span);
+        self.body(Arc::clone(&name), at, context, head)?;
+        Ok(Call { span: token.span.to(pipe.span), name_span: at, name, pipe: Some(pipe) })
     }
 
     fn template_name(&mut self, context: &str) -> Parsed<Arc<str>> {
@@ -287,7 +295,7 @@ impl Parser<'_> {
             }
         };
         if commands.is_empty() {
-            return Err(self.wrong(first, format!("missing value for {context}")));
+            return Err(self.as_read(self.wrong(first, format!("missing value for {context}")), last));
         }
         self.check_stages(&commands)?;
         self.depth -= 1;
@@ -325,6 +333,8 @@ impl Parser<'_> {
                     }
                 }
                 _ => {
+                    // Go has read on when it finds out, and tells that line.
+                    self.variable(token).map_err(|error| self.as_read(error, next.span))?;
                     self.next = back;
                     return Ok((variables, false));
                 }
@@ -395,10 +405,15 @@ impl Parser<'_> {
 
     /// What Go notices when it has read on: the place is that of the last token, as Go counts.
     fn late(&self, span: Span, message: String) -> Error {
-        let mut error = self.wrong(span, message);
+        let error = self.wrong(span, message);
         let read = self.tokens.get(..self.next.min(self.tokens.len())).and_then(<[Token]>::last);
-        let place = read.map(|token| self.wrong(token.span, "")).filter(|place| place.line > error.line);
-        if let Some(place) = place {
+        self.as_read(error, read.map_or(span, |token| token.span))
+    }
+
+    /// An error that Go notices at a later place.
+    fn as_read(&self, mut error: Error, place: Span) -> Error {
+        let place = self.wrong(place, "");
+        if place.line > error.line {
             error.message = format!("{} (begun in line {})", error.message, error.line).into();
             (error.line, error.column) = (place.line, place.column);
         }

@@ -28,6 +28,12 @@ impl Source {
         self.bytes.get(span.start..span.end).unwrap_or_default()
     }
 
+    /// From 1.
+    pub(crate) fn line(&self, span: Span) -> usize {
+        let before = self.bytes.get(..span.start).unwrap_or(&self.bytes);
+        before.iter().filter(|b| **b == b'\n').count() + 1
+    }
+
     pub(crate) fn error(
         &self,
         kind: ErrorKind,
@@ -37,7 +43,7 @@ impl Source {
         nearest: Option<String>,
     ) -> Error {
         let before = self.bytes.get(..span.start).unwrap_or(&self.bytes);
-        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        let line = self.line(span);
         let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
         Error {
             kind,

@@ -10,6 +10,7 @@ mod equal;
 mod json;
 mod lists;
 mod math;
+mod moments;
 mod numbers;
 mod paths;
 mod random;
@@ -90,5 +91,6 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     TABLES.iter().flat_map(|table| table.iter()).map(|native| native.name)
 }
 
-pub(crate) use dates::{time_method, time_source, time_text};
+pub(crate) use dates::{time_source, time_text};
+pub(crate) use moments::{method_of_time, named_number, shown_as_method};
 pub(crate) use re2::Re2;

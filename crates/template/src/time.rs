@@ -134,14 +134,14 @@ impl fmt::Display for Civil {
 
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar; months carry over into years.
 pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = year.clamp(-200_000_000, 200_000_000) + (month - 1).div_euclid(12);
-    let month = (month - 1).rem_euclid(12) + 1;
+    let year = year.saturating_add(month.saturating_sub(1).div_euclid(12)).clamp(-300_000_000_000, 300_000_000_000);
+    let month = month.saturating_sub(1).rem_euclid(12) + 1;
     let shifted = if month <= 2 { year - 1 } else { year };
     let era = shifted.div_euclid(400);
     let year_of_era = shifted.rem_euclid(400);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    (era * 146_097 + day_of_era - 719_468).saturating_add(day - 1)
+    (era * 146_097 + day_of_era - 719_468).saturating_add(day.saturating_sub(1))
 }
 
 fn civil_from_days(days: i64) -> (i64, i64, i64) {

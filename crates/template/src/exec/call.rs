@@ -4,6 +4,7 @@ use super::{Exec, Run, Stop, nil_for};
 use crate::ast::{Expr, ExprKind, Function, Span, Target};
 use crate::error::Failure;
 use crate::host::{Param, Signature};
+use crate::sprig;
 use crate::value::{Type, Value};
 
 impl<'a> Exec<'a> {
@@ -40,12 +41,15 @@ impl<'a> Exec<'a> {
     }
 
     /// Any text that a function gives takes room.
-    fn answered(&self, function: &Function, whole: Span, done: Result<Value, Failure>) -> Run<Value> {
+    fn answered(&mut self, function: &Function, whole: Span, done: Result<Value, Failure>) -> Run<Value> {
         let paid = done.and_then(|value| {
             self.cx.fuel.bytes(value.as_text().map_or(0, crate::value::Text::len))?;
             Ok(value)
         });
-        paid.map_err(|failure| self.call_failed(function, whole, failure))
+        paid.map_err(|failure| {
+            self.at = whole;
+            self.call_failed(function, whole, failure)
+        })
     }
 
     /// `and` and `or`: arguments after the one that decides are not evaluated.
@@ -100,7 +104,8 @@ impl<'a> Exec<'a> {
         Ok(values)
     }
 
-    fn argument(&mut self, arg: &'a Expr, param: Param, dot: &Value) -> Run<Value> {
+    pub(super) fn argument(&mut self, arg: &'a Expr, param: Param, dot: &Value) -> Run<Value> {
+        self.at = arg.place();
         match &arg.kind {
             ExprKind::Nil => match nil_for(param) {
                 Some(value) => Ok(value),
@@ -122,6 +127,7 @@ impl<'a> Exec<'a> {
             (ExprKind::Number(n), Param::Int) => n.int.map(Value::int),
             (ExprKind::Number(n), Param::Int64) => n.int.map(Value::int64),
             (ExprKind::Number(n), Param::Float) => n.float.map(Value::float),
+            (ExprKind::Number(n), Param::Object(name)) => n.int.and_then(|n| sprig::named_number(name, n)),
             _ => None,
         };
         match found {
@@ -138,7 +144,7 @@ impl<'a> Exec<'a> {
     }
 
     /// A value as a parameter of that type gets it.
-    fn fit(&self, value: Value, param: Param, span: Span) -> Run<Value> {
+    pub(super) fn fit(&self, value: Value, param: Param, span: Span) -> Run<Value> {
         let fits = match (param, &value) {
             (Param::Raw, _) => true,
             (Param::Any, Value::Missing) => return Ok(Value::Nil),

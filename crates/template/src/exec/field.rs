@@ -7,7 +7,7 @@ use crate::ast::{Expr, Span};
 use crate::error::{Failure, nearest};
 use crate::sprig;
 use crate::template::MissingKey;
-use crate::value::{Key, Object, Type, Value};
+use crate::value::{Key, Object, Time, Type, Value};
 
 impl<'a> Exec<'a> {
     /// Follows a path; only its last name may take arguments.
@@ -25,14 +25,20 @@ impl<'a> Exec<'a> {
             value = self.field(&value, name, span, Vec::new())?;
         }
         // Only methods take arguments: what has none is said before they are evaluated.
-        if matches!(value, Value::Missing | Value::Nil | Value::Dict(_) | Value::Map(_)) {
+        if !matches!(value, Value::Object(_) | Value::Time(_)) {
             let given = !args.is_empty() || last.is_some();
             return self.field(&value, end, span, if given { vec![Value::Nil] } else { Vec::new() });
         }
+        if let Value::Time(time) = &value {
+            return self.time_method(time, end, span, args, last, dot);
+        }
         let mut values = Vec::new();
+        let at = self.at;
         for arg in args {
+            self.at = arg.place();
             values.push(self.operand(arg, dot)?.or_nil());
         }
+        self.at = at;
         values.extend(last);
         self.field(&value, end, span, values)
     }
@@ -54,13 +60,38 @@ impl<'a> Exec<'a> {
                 found => self.no_entry(value, found, name, span, &args),
             },
             Value::Object(object) => self.member(object, name, span, &args),
-            Value::Time(time) => match sprig::time_method(time, name, &args, self.cx) {
-                Some(Ok(value)) => Ok(value),
-                Some(Err(failure)) => Err(self.method_failed(name, span, failure)),
-                None => Err(self.no_field(value, name, span)),
-            },
+            Value::Time(time) => self.time_method(time, name, span, &[], None, &Value::Missing),
             _ => Err(self.no_field(value, name, span)),
         }
+    }
+
+    fn time_method(
+        &mut self,
+        time: &Time,
+        name: &str,
+        span: Span,
+        args: &'a [Expr],
+        last: Option<Value>,
+        dot: &Value,
+    ) -> Run<Value> {
+        self.step(span)?;
+        let Some(method) = sprig::method_of_time(name) else {
+            return Err(self.no_field(&Value::Time(time.clone()), name, span));
+        };
+        let (want, got) = (method.params.len(), args.len() + usize::from(last.is_some()));
+        if want != got {
+            return Err(self.method_failed(name, span, Failure::Arguments { want, got }));
+        }
+        let at = self.at;
+        let mut values = Vec::with_capacity(got);
+        for (arg, param) in args.iter().zip(method.params) {
+            values.push(self.argument(arg, *param, dot)?);
+        }
+        if let (Some(last), Some(param)) = (last, method.params.last()) {
+            values.push(self.fit(last, *param, span)?);
+        }
+        self.at = at;
+        (method.run)(time, &values, self.cx).map_err(|failure| self.method_failed(name, span, failure))
     }
 
     fn no_entry(&self, map: &Value, found: Option<Value>, name: &str, span: Span, args: &[Value]) -> Run<Value> {
@@ -82,6 +113,9 @@ impl<'a> Exec<'a> {
 
     fn member(&mut self, object: &Arc<dyn Object>, name: &str, span: Span, args: &[Value]) -> Run<Value> {
         if let Some(done) = object.method(name, args, self.cx) {
+            return done.map_err(|failure| self.method_failed(name, span, failure));
+        }
+        if let Some(done) = sprig::shown_as_method(object, name, args) {
             return done.map_err(|failure| self.method_failed(name, span, failure));
         }
         if object.is_nil() {

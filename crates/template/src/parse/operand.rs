@@ -107,7 +107,7 @@ impl Parser<'_> {
         Arc::from(text.strip_prefix('.').unwrap_or(&text))
     }
 
-    fn variable(&self, token: Token) -> Parsed<Arc<str>> {
+    pub(super) fn variable(&self, token: Token) -> Parsed<Arc<str>> {
         let name = self.text(token.span);
         if let Some(known) = self.scope.variables.iter().rev().find(|v| ***v == *name) {
             return Ok(Arc::clone(known));
@@ -236,7 +236,9 @@ fn number_of_char(c: u32) -> Number {
 /// A complex number without imaginary part is any other number too.
 fn number_of_complex((re, im): (f64, f64)) -> Number {
     let float = (im == 0.0).then_some(re);
-    Number { int: None, uint: None, float, complex: Some((re, im)), is_float: true }
+    let int = float.and_then(exact_int);
+    let uint = int.and_then(|n| u64::try_from(n).ok());
+    Number { int, uint, float, complex: Some((re, im)), is_float: true }
 }
 
 fn complex(text: &str) -> Option<(f64, f64)> {

@@ -179,10 +179,15 @@ impl<'a> Printer<'a> {
     }
 
     fn bytes(&mut self, bytes: &Text, verb: char, value: &Value, depth: usize) -> Shown {
+        // The bytes themselves are told by their own type.
+        let named = self.named.take();
         match verb {
             's' | 'x' | 'X' | 'q' => self.text(bytes.as_bytes(), verb, value),
             _ => {
-                if self.flags.sharp_v {
+                if let (true, Some(name)) = (self.flags.sharp_v, named) {
+                    self.raw(name.as_bytes())?;
+                    self.out.push(b'{');
+                } else if self.flags.sharp_v {
                     self.raw(if depth == 0 && verb == 'v' { b"[]byte{".as_slice() } else { b"[]uint8{" })?;
                 } else {
                     self.out.push(b'[');
@@ -315,6 +320,8 @@ impl<'a> Printer<'a> {
         let address: u64 = match value {
             Value::Object(object) if !object.is_pointer() => return self.bad_verb(value, verb),
             Value::Object(object) if object.is_nil() => 0,
+            Value::Map(map) if map.is_nil() => 0,
+            Value::List(list) if list.is_nil() => 0,
             Value::Object(_) | Value::Func(_) | Value::Map(_) | Value::Dict(_) => 0xc0_0001_2000,
             Value::List(_) | Value::Bytes(_) => 0xc0_0001_4000,
             _ => return self.bad_verb(value, verb),

@@ -27,7 +27,12 @@ const FIRST_MARK: u32 = 0x10_FE00;
 
 pub(super) fn marked(args: &[Value], index: usize) -> Marked<'_> {
     let bytes = bytes(args, index);
-    Marked(match std::str::from_utf8(bytes) {
+    Marked(mark(bytes))
+}
+
+/// Bytes as a text, those that are none as characters of the last plane.
+pub(super) fn mark(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => {
             let mut text = String::with_capacity(bytes.len() * 2);
@@ -37,7 +42,19 @@ pub(super) fn marked(args: &[Value], index: usize) -> Marked<'_> {
             }
             Cow::Owned(text)
         }
-    })
+    }
+}
+
+/// The bytes that [`mark`] was given.
+pub(super) fn unmark(made: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(made.len());
+    for c in made.chars() {
+        match u32::from(c).checked_sub(FIRST_MARK).and_then(|byte| u8::try_from(byte).ok()) {
+            Some(byte) => bytes.push(byte),
+            None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    bytes
 }
 
 impl Marked<'_> {
@@ -45,19 +62,23 @@ impl Marked<'_> {
         &self.0
     }
 
+    /// Whether a character stands for a byte that is no text.
+    pub(super) fn is_mark(&self, c: char) -> bool {
+        matches!(self.0, Cow::Owned(_)) && u32::from(c) >= FIRST_MARK
+    }
+
     /// What a function made of the text.
     pub(super) fn back(&self, made: &str) -> Text {
         if matches!(self.0, Cow::Borrowed(_)) {
             return made.into();
         }
-        let mut bytes = Vec::with_capacity(made.len());
-        for c in made.chars() {
-            match u32::from(c).checked_sub(FIRST_MARK).and_then(|byte| u8::try_from(byte).ok()) {
-                Some(byte) => bytes.push(byte),
-                None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-        }
-        bytes.into()
+        unmark(made).into()
+    }
+
+    /// What a function made of this text and another.
+    pub(super) fn back_with(&self, other: &Marked<'_>, made: &str) -> Text {
+        let plain = matches!((&self.0, &other.0), (Cow::Borrowed(_), Cow::Borrowed(_)));
+        if plain { made.into() } else { unmark(made).into() }
     }
 }
 

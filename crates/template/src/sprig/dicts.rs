@@ -213,9 +213,11 @@ fn dig(args: &[Value], _: &Context<'_>) -> Answer {
     if !is_dict(dict) {
         return Err(format!("dig looks into a map[string]interface {{}}, not into {}", dict.type_name()).into());
     }
+    let text =
+        |key: &Value| key.as_text().cloned().ok_or_else(|| format!("a key of dig is {}, not string", key.type_name()));
+    let keys = keys.iter().map(text).collect::<Result<Vec<Text>, String>>()?;
     let mut found = dict.clone();
     for (i, key) in keys.iter().enumerate() {
-        let key = key.as_text().ok_or_else(|| format!("a key of dig is {}, not string", key.type_name()))?;
         let Some(next) = entry(&found, key.as_bytes()) else { return Ok(default.clone()) };
         if i + 1 < keys.len() && !is_dict(&next) {
             return Err(format!("dig finds {} at {key:?}, not a dict", next.type_name()).into());

@@ -35,6 +35,7 @@ fn equal(a: &Value, b: &Value, cx: &Context<'_>, depth: usize) -> Result<bool, F
             }
             true
         }
+        (Value::Dict(left), Value::Dict(right)) if left.same(right) => true,
         (Value::Dict(_) | Value::Map(_), Value::Dict(_) | Value::Map(_)) => {
             if a.type_name() != b.type_name() || is_nil_map(a) != is_nil_map(b) {
                 return Ok(false);

@@ -6,7 +6,7 @@ use super::{Answer, Native, equal, native, variadic};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::host::Param::{Any, Int};
-use crate::value::{IntKind, List, Type, UintKind, Value};
+use crate::value::{IntKind, List, Text, Type, UintKind, Value};
 
 pub(super) const TABLE: &[Native] = &[
     variadic("list", &[], Any, list),
@@ -64,7 +64,7 @@ fn list(args: &[Value], cx: &Context<'_>) -> Answer {
 
 /// The elements of a list argument; anything else is an error that begins with `refusal`.
 fn items(args: &[Value], i: usize, refusal: &str, cx: &Context<'_>) -> Result<Vec<Value>, Failure> {
-    let items = match value(args, i) {
+    let items = match value(args, i).underlying().as_ref() {
         Value::List(list) => {
             pay(list.len(), cx)?;
             list.to_vec()
@@ -185,7 +185,7 @@ fn contains(list: &[Value], wanted: &Value, cx: &Context<'_>) -> Result<bool, Fa
 }
 
 fn slice(args: &[Value], cx: &Context<'_>) -> Answer {
-    let list = match value(args, 0) {
+    let list = match value(args, 0).underlying().as_ref() {
         Value::List(_) | Value::Bytes(_) => items(args, 0, "", cx)?,
         other => return Err(format!("list should be type of slice or array but {}", other.kind_name()).into()),
     };
@@ -198,6 +198,10 @@ fn slice(args: &[Value], cx: &Context<'_>) -> Answer {
     let part = part.ok_or("reflect.Value.Slice: slice index out of bounds")?.to_vec();
     Ok(match value(args, 0) {
         Value::List(list) => Value::List(List::shared(list.elem().clone(), part)),
+        Value::Bytes(bytes) => {
+            let range = from.zip(to).and_then(|(from, to)| bytes.as_bytes().get(from..to));
+            Value::Bytes(Text::new(range.unwrap_or_default()))
+        }
         _ => new_list(part),
     })
 }

@@ -5,7 +5,7 @@ mod translate;
 
 use std::sync::Arc;
 
-use regex::Regex;
+use regex::bytes::{Captures, Match, Regex};
 
 use translate::Translation;
 
@@ -30,31 +30,40 @@ impl Re2 {
     pub fn compile(pattern: &str) -> Result<Re2, String> {
         let (translated, names) = Translation::of(pattern)?;
         let regex =
-            regex::RegexBuilder::new(&translated).size_limit(SIZE_LIMIT).build().map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => format!("error parsing regexp: expression too large: `{pattern}`"),
-                _ => format!("error parsing regexp: invalid syntax: `{pattern}`"),
-            })?;
+            regex::bytes::RegexBuilder::new(&translated).size_limit(SIZE_LIMIT).build().map_err(
+                |error| match error {
+                    regex::Error::CompiledTooBig(_) => {
+                        format!("error parsing regexp: expression too large: `{pattern}`")
+                    }
+                    _ => format!("error parsing regexp: invalid syntax: `{pattern}`"),
+                },
+            )?;
         Ok(Re2 { regex, names: names.into(), empty: pattern.is_empty() })
     }
 
     /// Whether it matches anywhere.
     pub fn matches(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        self.regex.is_match(text.as_bytes()) && self.found(text).next().is_some()
     }
 
     /// The leftmost match.
     pub fn find<'t>(&self, text: &'t str) -> Option<&'t str> {
-        self.regex.find(text).map(|found| found.as_str())
+        self.found(text).next().map(|found| part(text, found.start(), found.end()))
+    }
+
+    /// All matches. `\B` is ASCII's, and would hold inside of a character too.
+    fn found<'t>(&self, text: &'t str) -> impl Iterator<Item = Match<'t>> {
+        self.regex.find_iter(text.as_bytes()).filter(move |found| !splits(text, found))
     }
 
     /// How many matches there are.
     pub fn count(&self, text: &str) -> usize {
-        self.regex.find_iter(text).count()
+        self.found(text).count()
     }
 
     /// The first `most` matches; all of them when it is negative.
     pub fn find_all<'t>(&self, text: &'t str, most: i64) -> Vec<&'t str> {
-        self.regex.find_iter(text).take(limit(most)).map(|found| found.as_str()).collect()
+        self.found(text).take(limit(most)).map(|found| part(text, found.start(), found.end())).collect()
     }
 
     /// Every match replaced; `$1`, `${1}`, `$name` stand for groups, `$$` for a dollar sign. `pay` is asked for each
@@ -70,10 +79,10 @@ impl Re2 {
     ) -> Result<String, E> {
         let mut out = String::new();
         let mut end = 0;
-        for groups in self.regex.captures_iter(text) {
-            let Some(whole) = groups.get(0) else { continue };
+        for groups in self.regex.captures_iter(text.as_bytes()) {
+            let Some(whole) = groups.get(0).filter(|whole| !splits(text, whole)) else { continue };
             out.push_str(text.get(end..whole.start()).unwrap_or(""));
-            self.expand(&mut out, replacement, &groups, &mut pay)?;
+            self.expand(&mut out, replacement, (text, &groups), &mut pay)?;
             end = whole.end();
         }
         out.push_str(text.get(end..).unwrap_or(""));
@@ -92,7 +101,7 @@ impl Re2 {
     ) -> Result<String, E> {
         let mut out = String::new();
         let mut end = 0;
-        for found in self.regex.find_iter(text) {
+        for found in self.found(text) {
             pay(replacement.len())?;
             out.push_str(text.get(end..found.start()).unwrap_or(""));
             out.push_str(replacement);
@@ -112,7 +121,7 @@ impl Re2 {
         }
         let mut pieces = Vec::new();
         let (mut begin, mut end) = (0, 0);
-        for found in self.regex.find_iter(text).take(limit(most)) {
+        for found in self.found(text).take(limit(most)) {
             if most > 0 && i64::try_from(pieces.len()).is_ok_and(|n| n == most - 1) {
                 break;
             }
@@ -133,7 +142,7 @@ impl Re2 {
         &self,
         out: &mut String,
         replacement: &str,
-        groups: &regex::Captures<'_>,
+        (text, groups): (&str, &Captures<'_>),
         pay: &mut impl FnMut(usize) -> Result<(), E>,
     ) -> Result<(), E> {
         pay(replacement.len())?;
@@ -156,7 +165,7 @@ impl Re2 {
                 Some(number) => groups.get(number),
                 None => self.named(name, groups),
             };
-            let found = group.map_or("", |found| found.as_str());
+            let found = group.map_or("", |found| part(text, found.start(), found.end()));
             pay(found.len())?;
             out.push_str(found);
             rest = after;
@@ -166,7 +175,7 @@ impl Re2 {
     }
 
     /// The first group of that name that took part.
-    fn named<'t>(&self, name: &str, groups: &regex::Captures<'t>) -> Option<regex::Match<'t>> {
+    fn named<'t>(&self, name: &str, groups: &Captures<'t>) -> Option<Match<'t>> {
         let numbered = self.names.iter().enumerate();
         numbered.filter(|(_, own)| own.as_deref() == Some(name)).find_map(|(i, _)| groups.get(i + 1))
     }
@@ -182,6 +191,14 @@ pub fn quote_meta(text: &str) -> String {
         quoted.push(c);
     }
     quoted
+}
+
+fn splits(text: &str, found: &Match<'_>) -> bool {
+    found.is_empty() && !text.is_char_boundary(found.start())
+}
+
+fn part(text: &str, start: usize, end: usize) -> &str {
+    text.get(start..end).unwrap_or("")
 }
 
 fn limit(most: i64) -> usize {

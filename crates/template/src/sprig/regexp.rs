@@ -71,7 +71,10 @@ fn find_all(args: &[Value], cx: &Context<'_>, re: Re2) -> Answer {
 fn split(args: &[Value], cx: &Context<'_>, re: Re2) -> Answer {
     let text = marked(args, 1);
     afford(&re, &text, cx)?;
-    Ok(texts(&text, &re.split(text.text(), int(args, 2))))
+    let pieces = re.split(text.text(), int(args, 2));
+    // Only who asks for none gets a nil list.
+    let list = || Value::texts(pieces.iter().map(|part| text.back(part)));
+    Ok(if int(args, 2) == 0 { texts(&text, &[]) } else { list() })
 }
 
 /// Nothing found is a nil list.
@@ -84,14 +87,16 @@ fn texts(text: &Marked<'_>, found: &[&str]) -> Value {
 
 fn replace(args: &[Value], cx: &Context<'_>, re: Re2) -> Answer {
     let subject = marked(args, 1);
-    let made = re.replace_all(subject.text(), &text(args, 2), |length| cx.fuel.bytes(length))?;
-    Ok(Value::Text(subject.back(&made)))
+    let with = marked(args, 2);
+    let made = re.replace_all(subject.text(), with.text(), |length| cx.fuel.bytes(length))?;
+    Ok(Value::Text(subject.back_with(&with, &made)))
 }
 
 fn literal(args: &[Value], cx: &Context<'_>, re: Re2) -> Answer {
     let subject = marked(args, 1);
-    let made = re.replace_all_literal(subject.text(), &text(args, 2), |length| cx.fuel.bytes(length))?;
-    Ok(Value::Text(subject.back(&made)))
+    let with = marked(args, 2);
+    let made = re.replace_all_literal(subject.text(), with.text(), |length| cx.fuel.bytes(length))?;
+    Ok(Value::Text(subject.back_with(&with, &made)))
 }
 
 /// Pays for a list of all that the pattern finds, before it is made.

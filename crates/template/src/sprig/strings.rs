@@ -106,8 +106,10 @@ fn abbrevboth(args: &[Value], _: &Context<'_>) -> Answer {
 fn abbreviate(text: &[u8], offset: i64, width: i64) -> Vec<u8> {
     let Some(width) = size(width).filter(|w| *w >= 4 && text.len() > *w) else { return text.to_vec() };
     let kept = width - 3;
+    // Go's numbers run over: the smallest offset is far to the right.
+    let runs_over = i64::try_from(text.len()).is_ok_and(|length| length.checked_sub(offset).is_none());
     let mut offset = size(offset).unwrap_or(0).min(text.len());
-    if text.len() - offset < kept {
+    if runs_over || text.len() - offset < kept {
         offset = text.len() - kept;
     }
     if offset <= 4 {
@@ -158,7 +160,10 @@ pub(super) fn repeat(count: i64, text: &[u8], cx: &Context<'_>) -> Result<Vec<u8
 fn trim_all(args: &[Value], _: &Context<'_>) -> Answer {
     let set = text(args, 0);
     let text = marked(args, 1);
-    Ok(Value::Text(text.back(text.text().trim_matches(|c| set.contains(c)))))
+    // A byte that is no text is U+FFFD for Go.
+    let any_byte = set.contains(char::REPLACEMENT_CHARACTER);
+    let cut = |c| set.contains(c) || any_byte && text.is_mark(c);
+    Ok(Value::Text(text.back(text.text().trim_matches(cut))))
 }
 
 /// Bytes as characters of their own, as goutils reads them.

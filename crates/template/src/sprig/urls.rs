@@ -1,6 +1,6 @@
 //! `urlParse` and `urlJoin`, by the rules of Go's net/url (RFC 3986 with its leniencies).
 
-use super::arguments::{text, value};
+use super::arguments::{mark, marked, unmark, value};
 use super::{Answer, Native, native};
 use crate::error::Failure;
 use crate::host::Param;
@@ -8,17 +8,18 @@ use crate::value::{Key, Value};
 
 pub(crate) const TABLE: &[Native] = &[
     native("urlParse", &[Param::Text], |args, _| {
-        let text = text(args, 0);
-        let url = Url::parse(&text).map_err(|why| format!("unable to parse url: parse {text:?}: {why}"))?;
+        let text = marked(args, 0);
+        let text = text.text();
+        let url = Url::parse(text).map_err(|why| format!("unable to parse url: parse {text:?}: {why}"))?;
         Ok(Value::dict([
-            ("fragment", Value::from(url.fragment.as_str())),
-            ("host", Value::from(url.host.as_str())),
-            ("hostname", Value::from(url.hostname())),
-            ("opaque", Value::from(url.opaque.as_str())),
-            ("path", Value::from(url.path.as_str())),
-            ("query", Value::from(url.query.as_str())),
-            ("scheme", Value::from(url.scheme.as_str())),
-            ("userinfo", Value::from(url.user.unwrap_or_default())),
+            ("fragment", Value::text(unmark(&url.fragment))),
+            ("host", Value::text(unmark(&url.host))),
+            ("hostname", Value::text(unmark(url.hostname()))),
+            ("opaque", Value::text(unmark(&url.opaque))),
+            ("path", Value::text(unmark(&url.path))),
+            ("query", Value::text(unmark(&url.query))),
+            ("scheme", Value::text(unmark(&url.scheme))),
+            ("userinfo", Value::text(unmark(&url.user.unwrap_or_default()))),
         ]))
     }),
     native("urlJoin", &[Param::Dict], |args, _| join(value(args, 0))),
@@ -46,7 +47,7 @@ fn join(dict: &Value) -> Answer {
         };
         match found.as_ref().map(Value::underlying).as_deref() {
             None => Ok(String::new()),
-            Some(Value::Text(text)) => Ok(text.to_string()),
+            Some(Value::Text(text)) => Ok(mark(text.as_bytes()).into_owned()),
             Some(other) => {
                 let kind = other.kind_name();
                 Err(format!("unable to parse {key} key, must be of type string, but {kind} found").into())
@@ -69,7 +70,7 @@ fn join(dict: &Value) -> Answer {
         fragment: part("fragment")?,
         user,
     };
-    Ok(Value::from(url.to_string()))
+    Ok(Value::text(unmark(&url.to_string())))
 }
 
 impl Url {
@@ -218,7 +219,7 @@ fn is_plain(c: char) -> bool {
 
 fn escape(text: &str, also_plain: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
+    for byte in unmark(text) {
         let c = char::from(byte);
         if byte.is_ascii() && (is_plain(c) || also_plain.contains(c)) {
             out.push(c);
@@ -231,7 +232,8 @@ fn escape(text: &str, also_plain: &str) -> String {
 
 fn unescape(text: &str) -> Result<String, String> {
     let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let bytes = unmark(text);
+    let mut rest = bytes.as_slice();
     while let Some((byte, after)) = rest.split_first() {
         if *byte != b'%' {
             out.push(*byte);
@@ -247,5 +249,5 @@ fn unescape(text: &str) -> Result<String, String> {
         out.push(byte);
         rest = after.get(2..).unwrap_or_default();
     }
-    Ok(String::from_utf8_lossy(&out).into_owned())
+    Ok(mark(&out).into_owned())
 }

@@ -223,7 +223,7 @@ fn push_run(out: &mut String, kind: Run, run: &[char], connector: char) {
     for c in run {
         out.push(match kind {
             Run::Connector => connector,
-            Run::Upper => lower(*c),
+            Run::Upper if is_upper(*c) => lower(*c),
             _ => *c,
         });
     }

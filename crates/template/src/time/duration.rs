@@ -38,7 +38,7 @@ pub fn parse(text: &str) -> Result<i64, String> {
             _ => return Err(format!("time: unknown unit {unit:?} in duration {text:?}")),
         };
         if !whole.is_empty() {
-            total += whole.parse::<i64>().map(i128::from).map_err(|_| invalid())? * size;
+            total += whole.parse::<u64>().map(i128::from).map_err(|_| invalid())? * size;
         }
         if let Some(fraction) = fraction {
             let kept = fraction.get(..fraction.len().min(18)).unwrap_or("");

@@ -29,6 +29,8 @@ pub struct Span {
     /// Seconds east of UTC.
     pub offset: i32,
     pub name: String,
+    /// Daylight saving time.
+    pub summer: bool,
 }
 
 #[derive(Debug)]
@@ -71,8 +73,8 @@ impl Zone {
 
     pub fn at(&self, seconds: i64) -> Span {
         match self {
-            Self::Utc => Span { offset: 0, name: "UTC".into() },
-            Self::Fixed { offset, name } => Span { offset: *offset, name: name.to_string() },
+            Self::Utc => Span { offset: 0, name: "UTC".into(), summer: false },
+            Self::Fixed { offset, name } => Span { offset: *offset, name: name.to_string(), summer: false },
             Self::Table(table) => table.at(seconds),
         }
     }
@@ -93,7 +95,7 @@ impl ZoneTable {
             return rule.at(seconds);
         }
         let span = after.checked_sub(1).and_then(|i| self.changes.get(i)).map_or(0, |(_, span)| *span);
-        self.spans.get(span).cloned().unwrap_or(Span { offset: 0, name: "UTC".into() })
+        self.spans.get(span).cloned().unwrap_or(Span { offset: 0, name: "UTC".into(), summer: false })
     }
 
     fn parse(name: &str, bytes: &[u8]) -> Option<Self> {
@@ -159,6 +161,7 @@ impl<'a> Head<'a> {
             Some(Span {
                 offset: i32::from_be_bytes(raw.get(..4)?.try_into().ok()?),
                 name: String::from_utf8_lossy(name).into_owned(),
+                summer: raw.get(4)? != &0,
             })
         };
         (0..types).map(span).collect()
@@ -169,7 +172,7 @@ impl Rule {
     /// A POSIX `TZ` text: `CET-1CEST,M3.5.0,M10.5.0/3`.
     fn parse(text: &str) -> Option<Self> {
         let mut rest = text;
-        let standard = Span { name: zone_word(&mut rest)?, offset: -zone_clock(&mut rest)? };
+        let standard = Span { name: zone_word(&mut rest)?, offset: -zone_clock(&mut rest)?, summer: false };
         if rest.is_empty() {
             return Some(Self { standard, summer: None });
         }
@@ -177,14 +180,14 @@ impl Rule {
         let offset = if rest.starts_with(',') { standard.offset + 3600 } else { -zone_clock(&mut rest)? };
         let mut turns = rest.strip_prefix(',')?.split(',').map(Turn::parse);
         let (start, end) = (turns.next()??, turns.next()??);
-        Some(Self { standard, summer: Some((Span { offset, name }, start, end)) })
+        Some(Self { standard, summer: Some((Span { offset, name, summer: true }, start, end)) })
     }
 
     fn at(&self, seconds: i64) -> Span {
         let Some((summer, start, end)) = &self.summer else { return self.standard.clone() };
-        let (year, ..) = civil_from_days((seconds + i64::from(self.standard.offset)).div_euclid(DAY));
-        let start = start.local(year) - i64::from(self.standard.offset);
-        let end = end.local(year) - i64::from(summer.offset);
+        let (year, ..) = civil_from_days(seconds.saturating_add(i64::from(self.standard.offset)).div_euclid(DAY));
+        let start = start.local(year).saturating_sub(self.standard.offset.into());
+        let end = end.local(year).saturating_sub(summer.offset.into());
         let is_summer = if start < end { (start..end).contains(&seconds) } else { !(end..start).contains(&seconds) };
         if is_summer { summer.clone() } else { self.standard.clone() }
     }
@@ -221,7 +224,7 @@ impl Turn {
                 if day >= days_from_civil(year, month + 1, 1) { day - 7 } else { day }
             }
         };
-        day * DAY + self.second
+        day.saturating_mul(DAY).saturating_add(self.second)
     }
 }
 
@@ -260,11 +263,28 @@ mod tests {
         let rule = Rule::parse("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         // 2040-03-25 01:00 UTC is the last Sunday of March.
         let turn = days_from_civil(2040, 3, 25) * DAY + 3600;
-        assert_eq!(rule.at(turn - 1), Span { offset: 3600, name: "CET".into() });
-        assert_eq!(rule.at(turn), Span { offset: 7200, name: "CEST".into() });
+        assert_eq!(rule.at(turn - 1), Span { offset: 3600, name: "CET".into(), summer: false });
+        assert_eq!(rule.at(turn), Span { offset: 7200, name: "CEST".into(), summer: true });
         let south = Rule::parse("AEST-10AEDT,M10.1.0,M4.1.0/3").unwrap();
         assert_eq!(south.at(days_from_civil(2040, 1, 1) * DAY).name, "AEDT");
-        assert_eq!(Rule::parse("<+0530>-5:30").unwrap().at(0), Span { offset: 19_800, name: "+0530".into() });
+        assert_eq!(
+            Rule::parse("<+0530>-5:30").unwrap().at(0),
+            Span { offset: 19_800, name: "+0530".into(), summer: false }
+        );
+    }
+
+    #[test]
+    fn dates_beyond_any_calendar_are_far_away_and_no_harm() {
+        let rule = Rule::parse("CET-1CEST,M3.5.0,M10.5.0/3");
+        let table = ZoneTable { name: "x".into(), changes: Vec::new(), spans: Vec::new(), rule };
+        let zone = Zone::Table(Arc::new(table));
+        for n in [i64::MIN, i64::MAX] {
+            for date in [(n, 1, 1), (2024, n, 1), (2024, 1, n), (n, n, n)] {
+                let time = crate::time::Time::from_civil(date, (n, n, n), 0, zone.clone());
+                assert!(crate::time::layout::format(&time, "2006-01-02 MST").contains("CE"), "{date:?}");
+            }
+            assert!(zone.at(n).offset > 0);
+        }
     }
 
     #[test]

@@ -10,13 +10,13 @@ const ASCII_CLASSES: [&str; 14] = [
 /// Nesting that Go's parser accepts.
 const DEEPEST: usize = 1000;
 
-/// What an operator `*` would repeat.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Before {
-    Nothing,
-    Something,
-    /// A repetition: another one is refused.
-    Repeated,
+/// What an operator `*` would repeat: where it stands in what has been written.
+#[derive(Clone, Copy)]
+struct Atom {
+    start: usize,
+    /// Flags may follow, which no operator can repeat.
+    end: usize,
+    repeated: bool,
 }
 
 pub(super) struct Translation<'p> {
@@ -24,8 +24,11 @@ pub(super) struct Translation<'p> {
     rest: std::iter::Peekable<std::str::CharIndices<'p>>,
     out: String,
     names: Vec<Option<String>>,
-    before: Before,
-    depth: usize,
+    atom: Option<Atom>,
+    /// Where in the pattern the operator began that stands right before: Go refuses another one behind it.
+    operator: Option<usize>,
+    /// Where in what has been written the open groups began.
+    groups: Vec<usize>,
 }
 
 impl<'p> Translation<'p> {
@@ -36,38 +39,45 @@ impl<'p> Translation<'p> {
             rest: pattern.char_indices().peekable(),
             out: String::with_capacity(pattern.len() + 16),
             names: Vec::new(),
-            before: Before::Nothing,
-            depth: 0,
+            atom: None,
+            operator: None,
+            groups: Vec::new(),
         };
         while let Some((at, c)) = this.rest.next() {
-            this.one(at, c)?;
+            let operator = this.operator.take();
+            this.one(at, c, operator)?;
         }
-        if this.depth > 0 {
+        if !this.groups.is_empty() {
             return Err(format!("error parsing regexp: missing closing ): `{pattern}`"));
         }
         Ok((this.out, this.names))
     }
 
-    fn one(&mut self, at: usize, c: char) -> Result<(), String> {
+    fn one(&mut self, at: usize, c: char, operator: Option<usize>) -> Result<(), String> {
+        let start = self.out.len();
         match c {
+            '\\' if self.rest.next_if(|(_, c)| *c == 'Q').is_some() => {
+                self.quoted();
+                return Ok(());
+            }
             '\\' => self.escape(at)?,
             '[' => self.class(at)?,
             '(' => return self.open(at),
             ')' => {
-                self.depth = self
-                    .depth
-                    .checked_sub(1)
-                    .ok_or_else(|| format!("error parsing regexp: unexpected ): `{}`", self.pattern))?;
+                let start = self.groups.pop();
+                let start = start.ok_or_else(|| format!("error parsing regexp: unexpected ): `{}`", self.pattern))?;
                 self.out.push(')');
+                self.written(start);
+                return Ok(());
             }
             '|' => {
                 self.out.push('|');
-                self.before = Before::Nothing;
+                self.atom = None;
                 return Ok(());
             }
-            '*' | '+' | '?' => return self.repeat(at, &c.to_string()),
+            '*' | '+' | '?' => return self.repeat(at, &c.to_string(), operator),
             '{' => match self.counted(at)? {
-                Some(counted) => return self.repeat(at, &counted),
+                Some(counted) => return self.repeat(at, &counted, operator),
                 None => self.out.push_str("\\{"),
             },
             '}' | ']' => {
@@ -76,26 +86,35 @@ impl<'p> Translation<'p> {
             }
             _ => self.out.push(c),
         }
-        self.before = Before::Something;
+        self.written(start);
         Ok(())
     }
 
-    fn repeat(&mut self, at: usize, operator: &str) -> Result<(), String> {
-        let text = self.pattern.get(at..).unwrap_or("");
-        match self.before {
-            Before::Nothing => {
-                return Err(format!("error parsing regexp: missing argument to repetition operator: `{operator}`"));
-            }
-            Before::Repeated => {
-                return Err(format!("error parsing regexp: invalid nested repetition operator: `{text}`"));
-            }
-            Before::Something => {}
+    /// What has been written from `start` on is what an operator would repeat.
+    fn written(&mut self, start: usize) {
+        self.atom = Some(Atom { start, end: self.out.len(), repeated: false });
+    }
+
+    fn repeat(&mut self, at: usize, sign: &str, operator: Option<usize>) -> Result<(), String> {
+        let greedy = self.rest.next_if(|(_, c)| *c == '?').is_none();
+        let Some(mut atom) = self.atom else {
+            return Err(format!("error parsing regexp: missing argument to repetition operator: `{sign}`"));
+        };
+        if let Some(before) = operator {
+            let end = self.rest.peek().map_or(self.pattern.len(), |(end, _)| *end);
+            let both = self.pattern.get(before..end).unwrap_or("");
+            return Err(format!("error parsing regexp: invalid nested repetition operator: `{both}`"));
         }
-        self.out.push_str(operator);
-        if self.rest.next_if(|(_, c)| *c == '?').is_some() {
-            self.out.push('?');
+        if atom.repeated {
+            // Flags stood between: Go repeats the repetition.
+            self.out.insert(atom.end, ')');
+            self.out.insert_str(atom.start, "(?:");
+            atom.end += 4;
         }
-        self.before = Before::Repeated;
+        let sign = if greedy { sign.to_owned() } else { format!("{sign}?") };
+        self.out.insert_str(atom.end, &sign);
+        self.atom = Some(Atom { end: atom.end + sign.len(), repeated: true, ..atom });
+        self.operator = Some(at);
         Ok(())
     }
 
@@ -121,14 +140,15 @@ impl<'p> Translation<'p> {
     }
 
     fn open(&mut self, at: usize) -> Result<(), String> {
-        self.depth += 1;
-        if self.depth > DEEPEST {
+        if self.groups.len() >= DEEPEST {
             return Err(format!("error parsing regexp: expression nests too deeply: `{}`", self.pattern));
         }
+        let start = self.out.len();
         self.out.push('(');
-        self.before = Before::Nothing;
         if self.rest.next_if(|(_, c)| *c == '?').is_none() {
             self.names.push(None);
+            self.groups.push(start);
+            self.atom = None;
             return Ok(());
         }
         let head = self.pattern.get(at + 2..).unwrap_or("");
@@ -145,8 +165,9 @@ impl<'p> Translation<'p> {
             let upto = head.get(..end + closed.len()).unwrap_or("");
             return Err(format!("error parsing regexp: invalid or unsupported Perl syntax: `(?{upto}`"));
         }
-        if closed == ")" {
-            self.depth -= 1;
+        if closed != ")" {
+            self.groups.push(start);
+            self.atom = None;
         }
         if let Some(name) = named {
             self.names.push(Some(name.to_owned()));
@@ -173,8 +194,8 @@ impl<'p> Translation<'p> {
             's' => self.out.push_str(r"[\t\n\x0C\r ]"),
             'S' => self.out.push_str(r"[^\t\n\x0C\r ]"),
             'b' => self.out.push_str(r"(?-u:\b)"),
-            'A' | 'z' | 'B' => self.out.extend(['\\', c]),
-            'Q' => self.quoted(),
+            'B' => self.out.push_str(r"(?-u:\B)"),
+            'A' | 'z' => self.out.extend(['\\', c]),
             'p' | 'P' => {
                 let property = self.property(at, c)?;
                 self.out.push_str(&property);
@@ -194,7 +215,9 @@ impl<'p> Translation<'p> {
                 self.rest.next();
                 return;
             }
+            let start = self.out.len();
             self.out.push_str(&hex(c));
+            self.written(start);
         }
     }
 
