@@ -5,11 +5,12 @@
 //! gives the file. Watching only makes that request a quick one. A file that cannot be understood changes nothing: the
 //! last good snapshot goes on serving, and the trouble is told in the log and in the status document.
 
+use std::borrow::Borrow;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use boot::http::Directory;
@@ -20,14 +21,12 @@ use crate::build::{Works, tick, wait};
 use crate::serve::Shutdown;
 use crate::site::Site;
 use crate::status::Book;
-use crate::store;
+use crate::{store, sys};
 
 /// One consistent state of configuration and nodes. Never changed, only replaced.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     pub site: Arc<Site>,
-    /// nodes.conf as it stands; empty when there is none.
-    pub nodes: NodesConf,
     /// Every node put together from its profiles, sorted by name. Overlay builds hold the same ones.
     pub merged: Vec<Arc<Node>>,
     /// Who of `merged` has which address.
@@ -42,10 +41,15 @@ pub struct Cluster {
 
 impl Cluster {
     /// A snapshot of these nodes.
-    pub fn new(site: impl Into<Arc<Site>>, nodes: NodesConf, generation: u64, works: Arc<Works>) -> Cluster {
-        let merged: Vec<_> = nodes.all_merged().into_iter().map(Arc::new).collect();
+    pub fn new(
+        site: impl Into<Arc<Site>>,
+        nodes: impl Borrow<NodesConf>,
+        generation: u64,
+        works: Arc<Works>,
+    ) -> Cluster {
+        let merged: Vec<_> = nodes.borrow().all_merged().into_iter().map(Arc::new).collect();
         let directory = Directory::new(&merged);
-        Cluster { site: site.into(), nodes, merged, directory, usable: true, generation, works }
+        Cluster { site: site.into(), merged, directory, usable: true, generation, works }
     }
 
     /// The node of this name, put together.
@@ -70,6 +74,8 @@ struct Inner {
     /// What the files were when they were last looked at, good or not.
     stamps: ArcSwap<Stamps>,
     trouble: ArcSwapOption<String>,
+    /// The last one, whose memory is not given back yet.
+    replaced: Mutex<Option<Weak<Cluster>>>,
     /// Held while files are read: one reader at a time, the others get what it found.
     reading: Mutex<()>,
     /// Held while an unknown address is given a node.
@@ -92,6 +98,7 @@ impl Shared {
             stamps: ArcSwap::from_pointee(seen.clone()),
             current: ArcSwap::from_pointee(empty),
             trouble: ArcSwapOption::empty(),
+            replaced: Mutex::default(),
             reading: Mutex::new(()),
             claiming: tokio::sync::Mutex::new(()),
             refreshing: tokio::sync::Mutex::new(()),
@@ -160,6 +167,20 @@ impl Shared {
         self.0.claiming.lock().await
     }
 
+    /// Whether a snapshot was replaced, and nobody needs it any more: says so once.
+    fn let_go(&self) -> bool {
+        let mut replaced = self.replaced();
+        let gone = replaced.as_ref().is_some_and(|old| old.strong_count() == 0);
+        if gone {
+            *replaced = None;
+        }
+        gone
+    }
+
+    fn replaced(&self) -> MutexGuard<'_, Option<Weak<Cluster>>> {
+        self.0.replaced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_stale(&self) -> bool {
         let seen = self.0.stamps.load();
         seen.moving || **seen != Stamps::take(&self.current().site, &mut |_| ())
@@ -199,6 +220,8 @@ impl Shared {
         self.0.status.reloaded(cluster.merged.iter().map(|node| node.id.as_str()));
         let generation = cluster.generation;
         self.0.current.store(Arc::new(cluster));
+        current.works.clear_bench();
+        *self.replaced() = Some(Arc::downgrade(&current));
         self.0.swapped.send_replace(generation);
         self.0.trouble.store(None);
         // Last: until now everybody else finds the old state stale, and waits for this one.
@@ -231,6 +254,10 @@ pub async fn watch(shared: Shared, shutdown: Shutdown) -> io::Result<()> {
             Some(()) = rung.recv() => {}
             _ = again.tick() => {
                 wait::mend(&shared);
+                if shared.let_go() {
+                    // Parsing and the old nodes left more than all the rest: 10,000 nodes are some 100 MB.
+                    let _ = tokio::task::spawn_blocking(sys::give_back_memory).await;
+                }
                 continue;
             }
             () = shutdown.requested() => return Ok(()),
@@ -244,7 +271,7 @@ pub async fn watch(shared: Shared, shutdown: Shutdown) -> io::Result<()> {
 /// How long a changed file is left alone before it is read ahead of a request.
 const SETTLE: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// How often overlays that could not be built are looked at, though their nodes do not ask.
+/// How often overlays that could not be built are looked at, though their nodes do not ask, and memory is given back.
 const MEND: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Rings `bell` when something happens in a folder of the files. Folders, because the files are replaced by rename.
@@ -359,6 +386,21 @@ mod tests {
         assert_eq!(shared.current().generation, 2);
         shared.refresh();
         assert_eq!(shared.current().generation, 2, "nothing changed, nothing was read");
+    }
+
+    #[test]
+    fn a_snapshot_that_was_replaced_is_let_go_of_with_the_last_request_that_has_it() {
+        let (home, shared) = Home::new("nodes: {c1: {}}");
+        assert!(shared.let_go(), "the empty one from before the first reading");
+        let request = shared.current();
+        crate::build::Workshop::of(&request);
+        let old = Arc::downgrade(request.merged.first().unwrap());
+        home.nodes("nodes: {c1: {}, c2: {}}");
+        shared.refresh();
+        assert!(!shared.let_go());
+        drop(request);
+        assert!(old.upgrade().is_none(), "no build's bench holds its nodes");
+        assert_eq!((shared.let_go(), shared.let_go()), (true, false), "once");
     }
 
     #[test]

@@ -253,7 +253,8 @@ impl Place {
     /// A build from nothing: no parsed template, no result and no state is known, but for clocks and seeds.
     fn scratch_build(&self, cluster: &Cluster, node: &str, kind: OverlayKind) -> BTreeMap<Vec<u8>, Entry> {
         let record = self.record(node, kind);
-        let shop = Workshop::new(cluster.site.clone(), &cluster.nodes.all_merged());
+        let nodes: Vec<_> = cluster.merged.iter().map(|node| (**node).clone()).collect();
+        let shop = Workshop::new(cluster.site.clone(), &nodes);
         let node = shop.node(node).unwrap();
         let found = |name: &String| trees::find(&cluster.site.conf, name).unwrap();
         let overlays: Vec<_> = kind.list(&node).iter().map(|name| shop.overlay(&found(name)).unwrap().1).collect();

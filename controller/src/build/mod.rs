@@ -204,6 +204,11 @@ impl Works {
         self.troubles.only(|id| world.node(id).is_some());
     }
 
+    /// What was made for a generation that is no more is let go of.
+    pub(crate) fn clear_bench(&self) {
+        *lock(&self.bench) = None;
+    }
+
     /// The files of a site, watched.
     fn source(&self, site: &Site) -> Arc<Disk> {
         let paths = site.conf.paths.clone();

@@ -24,12 +24,17 @@ const SQUARE: u32 = 1_000;
 const SINGLE: u32 = 10;
 const AT_ONCE: usize = 32;
 
-/// Runs all and prints tables. A word says how many nodes at most, 10,000 without.
+/// Runs all and prints tables. A number says how many nodes at most, 10,000 without; with the word `edits` only what an
+/// edit costs is measured.
 ///
 /// # Errors
 /// When something cannot be set up, or a build or a request fails.
 pub fn run(words: &[&str]) -> anyhow::Result<()> {
+    let (only, words) = words.strip_prefix(&["edits"]).map_or((false, words), |rest| (true, rest));
     let most = words.first().map_or(Ok(10_000), |word| word.parse()).context("how many nodes at most")?;
+    if only {
+        return after_edits(most);
+    }
     println!("==> wwctl overlay build, nothing built before, default lists; {}", conditions());
     println!(
         "| nodes | as | wall s | CPU s | nodes/s | CPU ms a node | peak MiB | on disk MB |\n|---|---|---|---|---|---|---|---|"
@@ -41,11 +46,7 @@ pub fn run(words: &[&str]) -> anyhow::Result<()> {
     }
     println!("\n==> the same one node at a time, {SINGLE} of 1000 nodes, and gzip of what came out; {}", conditions());
     singles()?;
-    println!(
-        "\n==> edits among {most} nodes, daemon up, {AT_ONCE} at once ask for /system and /runtime; {}",
-        conditions()
-    );
-    edits(most)?;
+    after_edits(most)?;
     println!("\n==> a site's hosts template that also reads the node, {} nodes; {}", SQUARE.min(most), conditions());
     square(SQUARE.min(most))?;
     println!("{}", conditions());
@@ -164,6 +165,14 @@ impl Store {
     }
 }
 
+fn after_edits(many: u32) -> anyhow::Result<()> {
+    println!(
+        "\n==> edits among {many} nodes, daemon up, {AT_ONCE} at once ask for /system and /runtime; {}",
+        conditions()
+    );
+    edits(many)
+}
+
 fn edits(many: u32) -> anyhow::Result<()> {
     let site = Site::lay()?;
     site.nodes(many)?;
@@ -172,12 +181,18 @@ fn edits(many: u32) -> anyhow::Result<()> {
     let server = site.daemon()?;
     let start = server.seconds()?;
     println!(
-        "| what | edited node fresh after s | all asked, wall s | CPU s | p50 ms | p99 ms | recipes written | archives changed | pieces |"
+        "| what | asked for | edited node fresh after s | all asked, wall s | CPU s | us a question | p50 ms | p99 ms | recipes written | archives changed | pieces | MiB |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
-    ask(&site, &server, many, "nothing", None)?;
-    ask(&site, &server, many, "a comment", Some(&["node", "set", &name(many / 2), "--comment", "edited", "-y"]))?;
-    ask(&site, &server, many, "an address", Some(&["node", "set", &name(many / 2), "--ipaddr", "10.200.1.1", "-y"]))?;
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    let (both, one) = (["system", "runtime"], ["runtime"]);
+    ask(&site, &server, many, "nothing", &both, None)?;
+    ask(&site, &server, many, "nothing", &both, None)?;
+    ask(&site, &server, many, "nothing", &one, None)?;
+    for (what, word, value) in [("a comment", "--comment", "edited"), ("an address", "--ipaddr", "10.200.1.1")] {
+        let edit = ["node", "set", &name(many / 2), word, value, "-y"];
+        ask(&site, &server, many, what, &both, Some(&edit))?;
+        ask(&site, &server, many, "nothing", &one, None)?;
+    }
     println!(
         "the daemon took {start:.2} CPU s to start, weighs {:.0} MiB now and {:.0} at most",
         server.resident(),
@@ -187,30 +202,40 @@ fn edits(many: u32) -> anyhow::Result<()> {
 }
 
 /// One edit: the edited node asks at once, then everybody.
-fn ask(site: &Site, server: &Server, many: u32, title: &str, edit: Option<&[&str]>) -> anyhow::Result<()> {
+fn ask(
+    site: &Site,
+    server: &Server,
+    many: u32,
+    title: &str,
+    stages: &[&str],
+    edit: Option<&[&str]>,
+) -> anyhow::Result<()> {
     let before = Store::look(site)?;
     let cpu = server.seconds()?;
     if let Some(words) = edit {
         site.wwctl(words)?;
     }
-    let both = |serial: u32| {
-        let one = |stage: &str| format!("/{stage}/{}?assetkey=&compress=gz", mac(serial));
-        vec![one("system"), one("runtime")]
+    let paths = |serial: u32| {
+        let one = |stage: &&str| format!("/{stage}/{}?assetkey=&compress=gz", mac(serial));
+        stages.iter().map(one).collect::<Vec<String>>()
     };
-    let first = load::play(&site.net, &Manner::plain(PORT, 1), vec![both(many / 2)])?.whole()?;
+    let first = load::play(&site.net, &Manner::plain(PORT, 1), vec![paths(many / 2)])?.whole()?;
     let manner = Manner { drop: true, keep: true, ..Manner::plain(PORT, AT_ONCE) };
-    let all = load::play(&site.net, &manner, (1..=many).map(both).collect())?.whole()?;
+    let all = load::play(&site.net, &manner, (1..=many).map(paths).collect())?.whole()?;
     let cpu = server.seconds()? - cpu;
     let mut times: Vec<u32> = all.steps.into_iter().flatten().collect();
     let after = Store::look(site)?;
     let (builds, others) = after.since(&before);
     println!(
-        "| {title} | {:.2} | {:.1} | {cpu:.2} | {:.1} | {:.1} | {builds} | {others} | {} |",
+        "| {title} | {} | {:.2} | {:.1} | {cpu:.2} | {:.0} | {:.1} | {:.1} | {builds} | {others} | {} | {:.0} |",
+        stages.join(", "),
         first.wall,
         all.wall,
+        cpu / times.len().max(1) as f64 * 1e6,
         f64::from(percentile(&mut times, 50)) / 1e3,
         f64::from(percentile(&mut times, 99)) / 1e3,
-        after.pieces
+        after.pieces,
+        server.resident()
     );
     Ok(())
 }
