@@ -1,10 +1,10 @@
 //! What a running function may use besides its arguments: fuel, and the world outside through a trait.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::sprig::Re2;
+use crate::patterns::{InText, Patterns};
 use crate::time::{Time, Zone};
 use crate::value::Text;
 
@@ -30,13 +30,19 @@ pub struct Fuel {
     limits: Limits,
     steps: Cell<u64>,
     bytes: Cell<u64>,
-    /// Regular expressions that this render has compiled: in a loop they are the same each time.
-    patterns: RefCell<HashMap<String, Re2>>,
+    /// Here because every function has it at hand.
+    patterns: Patterns,
 }
 
 impl Fuel {
     pub fn new(limits: Limits) -> Self {
-        Self { limits, steps: Cell::new(limits.steps), bytes: Cell::new(limits.bytes), patterns: RefCell::default() }
+        Self::with_patterns(limits, Arc::default())
+    }
+
+    /// Fuel for a template with patterns in its text.
+    pub(crate) fn with_patterns(limits: Limits, in_text: Arc<InText>) -> Self {
+        let (steps, bytes) = (Cell::new(limits.steps), Cell::new(limits.bytes));
+        Self { limits, steps, bytes, patterns: Patterns::new(in_text) }
     }
 
     /// Pays for `n` steps of work.
@@ -67,18 +73,8 @@ impl Fuel {
         }
     }
 
-    /// A compiled expression, from the first time on.
-    pub(crate) fn pattern(
-        &self,
-        pattern: &str,
-        compile: impl FnOnce(&str) -> Result<Re2, Failure>,
-    ) -> Result<Re2, Failure> {
-        if let Some(known) = self.patterns.borrow().get(pattern) {
-            return Ok(known.clone());
-        }
-        let compiled = compile(pattern)?;
-        self.patterns.borrow_mut().insert(pattern.to_owned(), compiled.clone());
-        Ok(compiled)
+    pub(crate) fn patterns(&self) -> &Patterns {
+        &self.patterns
     }
 
     pub fn spent(&self) -> Limits {

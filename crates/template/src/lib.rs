@@ -25,6 +25,7 @@ mod host;
 mod keys;
 mod lex;
 mod parse;
+mod patterns;
 mod print;
 mod source;
 mod sprig;

@@ -9,6 +9,7 @@ use crate::ast::{Branch, Call, List, Node, Pipe, Span, TextNode, Tree};
 use crate::error::{Error, ErrorKind};
 use crate::host::Functions;
 use crate::lex::{Keyword, Kind, Token, lex};
+use crate::patterns::InText;
 use crate::source::Source;
 use crate::value::Text;
 
@@ -17,15 +18,16 @@ pub(crate) type Trees = BTreeMap<Arc<str>, Tree>;
 /// How deep parentheses and blocks may nest.
 const DEPTH: usize = 120;
 
-/// Parses a whole text: the tree of that name, and those that it defines.
-pub(crate) fn parse(source: &Source, functions: &dyn Functions) -> Result<Trees, Error> {
+/// Parses a whole text: the tree of that name, and those that it defines; and the patterns that stand in it.
+pub(crate) fn parse(source: &Source, functions: &dyn Functions) -> Result<(Trees, InText), Error> {
     let (tokens, fault) = lex(source.bytes());
     let fresh = Scope { variables: vec!["$".into()], ranges: 0 };
-    let mut parser = Parser { source, functions, tokens, fault, next: 0, trees: Trees::new(), scope: fresh, depth: 0 };
+    let (trees, patterns) = (Trees::new(), InText::default());
+    let mut parser = Parser { source, functions, tokens, fault, next: 0, trees, patterns, scope: fresh, depth: 0 };
     let root = parser.file()?;
     let end = Span { start: source.bytes().len(), end: source.bytes().len() };
     parser.add(Arc::from(source.name()), root, end)?;
-    Ok(parser.trees)
+    Ok((parser.trees, parser.patterns))
 }
 
 struct Parser<'a> {
@@ -35,6 +37,7 @@ struct Parser<'a> {
     fault: Option<String>,
     next: usize,
     trees: Trees,
+    patterns: InText,
     scope: Scope,
     depth: usize,
 }

@@ -42,6 +42,13 @@ pub struct Native {
     pub run: fn(&[Value], &Context<'_>) -> Answer,
 }
 
+impl Native {
+    /// Whether the first argument is a regular expression.
+    pub(crate) fn takes_pattern(&self) -> bool {
+        regexp::TABLE.iter().any(|native| native.name == self.name && native.signature.params.len() > 1)
+    }
+}
+
 pub(crate) type Answer = Result<Value, Failure>;
 
 pub(crate) const fn native(

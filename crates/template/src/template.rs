@@ -8,6 +8,7 @@ use crate::error::{Error, Failure};
 use crate::exec::Exec;
 use crate::host::{Functions, Host, NoFunctions};
 use crate::parse::{Trees, parse};
+use crate::patterns::InText;
 use crate::source::Source;
 use crate::value::Value;
 
@@ -21,6 +22,7 @@ pub struct Template {
 struct Inner {
     source: Source,
     trees: Trees,
+    patterns: Arc<InText>,
 }
 
 /// What a field means that a map does not have.
@@ -60,8 +62,8 @@ impl Template {
     /// At the first thing that Go would refuse; functions are known or not at this point.
     pub fn parse(name: &str, text: impl AsRef<[u8]>, functions: &dyn Functions) -> Result<Self, Error> {
         let source = Source::new(name, text.as_ref());
-        let trees = parse(&source, functions)?;
-        Ok(Self { inner: Arc::new(Inner { source, trees }) })
+        let (trees, patterns) = parse(&source, functions)?;
+        Ok(Self { inner: Arc::new(Inner { source, trees, patterns: Arc::new(patterns) }) })
     }
 
     pub fn name(&self) -> &str {
@@ -75,6 +77,11 @@ impl Template {
 
     pub fn tree(&self, name: &str) -> Option<&Tree> {
         self.inner.trees.get(name)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn patterns(&self) -> &InText {
+        &self.inner.patterns
     }
 
     pub(crate) fn source(&self) -> &Source {
@@ -92,7 +99,7 @@ impl Template {
         world: &dyn World,
         options: &Options,
     ) -> Result<Ending, Error> {
-        let fuel = Fuel::new(options.limits);
+        let fuel = Fuel::with_patterns(options.limits, Arc::clone(&self.inner.patterns));
         let cx = Context { fuel: &fuel, world };
         Exec::new(self, host, &cx, options.missing_key).run(data)
     }

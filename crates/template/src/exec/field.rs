@@ -38,9 +38,11 @@ impl<'a> Exec<'a> {
             self.at = arg.place();
             values.push(self.operand(arg, dot)?.or_nil());
         }
-        self.at = at;
         values.extend(last);
-        self.field(&value, end, span, values)
+        let after = std::mem::replace(&mut self.at, at);
+        let found = self.field(&value, end, span, values)?;
+        self.at = after;
+        Ok(found)
     }
 
     fn field(&mut self, value: &Value, name: &str, span: Span, args: Vec<Value>) -> Run<Value> {
@@ -90,8 +92,10 @@ impl<'a> Exec<'a> {
         if let (Some(last), Some(param)) = (last, method.params.last()) {
             values.push(self.fit(last, *param, span)?);
         }
-        self.at = at;
-        (method.run)(time, &values, self.cx).map_err(|failure| self.method_failed(name, span, failure))
+        (method.run)(time, &values, self.cx).map_err(|failure| {
+            self.at = at;
+            self.method_failed(name, span, failure)
+        })
     }
 
     fn no_entry(&self, map: &Value, found: Option<Value>, name: &str, span: Span, args: &[Value]) -> Run<Value> {

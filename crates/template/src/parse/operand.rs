@@ -29,6 +29,12 @@ impl Parser<'_> {
         let mut exprs = exprs.into_iter();
         let Some(head) = exprs.next() else { return Err(self.wrong(start, "empty command")) };
         let args: Vec<Expr> = exprs.collect();
+        if let (ExprKind::Function(function), Some(ExprKind::Text(text))) = (&head.kind, args.first().map(|a| &a.kind))
+            && matches!(function.target, Target::Native(native) if native.takes_pattern())
+            && let Ok(pattern) = std::str::from_utf8(text.as_bytes())
+        {
+            self.patterns.add(pattern);
+        }
         let span = head.span.to(args.last().map_or(head.span, |last| last.span));
         Ok(Command { span, head, args })
     }

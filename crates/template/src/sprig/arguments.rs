@@ -30,6 +30,10 @@ pub(super) fn marked(args: &[Value], index: usize) -> Marked<'_> {
     Marked(mark(bytes))
 }
 
+pub(super) fn is_mark(c: char) -> bool {
+    (FIRST_MARK..FIRST_MARK + 0x100).contains(&u32::from(c))
+}
+
 /// Bytes as a text, those that are none as characters of the last plane.
 pub(super) fn mark(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
@@ -64,7 +68,7 @@ impl Marked<'_> {
 
     /// Whether a character stands for a byte that is no text.
     pub(super) fn is_mark(&self, c: char) -> bool {
-        matches!(self.0, Cow::Owned(_)) && u32::from(c) >= FIRST_MARK
+        matches!(self.0, Cow::Owned(_)) && is_mark(c)
     }
 
     /// What a function made of the text.

@@ -9,6 +9,8 @@ use regex::bytes::{Captures, Match, Regex};
 
 use translate::Translation;
 
+use crate::error::Failure;
+
 /// A compiled pattern.
 #[derive(Clone, Debug)]
 pub struct Re2 {
@@ -17,6 +19,7 @@ pub struct Re2 {
     names: Arc<[Option<String>]>,
     /// Go's Split asks whether the pattern was empty.
     empty: bool,
+    weight: usize,
 }
 
 /// Most memory that a compiled pattern may take, bytes: a template is no place for more.
@@ -25,10 +28,14 @@ const SIZE_LIMIT: usize = 4 << 20;
 impl Re2 {
     /// Compiles a pattern written for Go (RE2 syntax: no look-around, no back references; `\d \w \s \b` are ASCII).
     ///
+    /// `pay` is asked for [`Re2::weight`] before the work is done.
+    ///
     /// # Errors
-    /// `error parsing regexp: ...`, with the part at fault.
-    pub fn compile(pattern: &str) -> Result<Re2, String> {
-        let (translated, names) = Translation::of(pattern)?;
+    /// `error parsing regexp: ...`, with the part at fault, and what `pay` gives.
+    pub fn compile(pattern: &str, pay: impl FnOnce(usize) -> Result<(), Failure>) -> Result<Re2, Failure> {
+        let Translation { out: translated, names, weight, .. } = Translation::of(pattern)?;
+        let weight = weight.max(pattern.len());
+        pay(weight)?;
         let regex =
             regex::bytes::RegexBuilder::new(&translated).size_limit(SIZE_LIMIT).build().map_err(
                 |error| match error {
@@ -38,7 +45,12 @@ impl Re2 {
                     _ => format!("error parsing regexp: invalid syntax: `{pattern}`"),
                 },
             )?;
-        Ok(Re2 { regex, names: names.into(), empty: pattern.is_empty() })
+        Ok(Re2 { regex, names: names.into(), empty: pattern.is_empty(), weight })
+    }
+
+    /// How many letters it would have, were all repetitions written out.
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// Whether it matches anywhere.
@@ -223,8 +235,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn compiled(pattern: &str) -> Result<Re2, Failure> {
+        Re2::compile(pattern, |_| Ok(()))
+    }
+
     fn found(pattern: &str, text: &str) -> Option<String> {
-        Re2::compile(pattern).unwrap().find(text).map(String::from)
+        compiled(pattern).unwrap().find(text).map(String::from)
     }
 
     #[test]
@@ -251,13 +267,13 @@ mod tests {
             "a++", "a**", "a{1001}", "a{3,2}", "*", "(", ")", "[a", r"\", r"\1", r"\y", "(?=a)", "(?<!a)", "(?x)a",
             "|*",
         ] {
-            assert!(Re2::compile(pattern).is_err(), "{pattern}");
+            assert!(compiled(pattern).is_err(), "{pattern}");
         }
     }
 
     #[test]
     fn a_replacement_takes_the_longest_name() {
-        let re = Re2::compile("(a)(b)").unwrap();
+        let re = compiled("(a)(b)").unwrap();
         let free = |_| Ok::<(), ()>(());
         assert_eq!(re.replace_all("ab", "$1x|${1}x|$$|$2|$", free).unwrap(), "|ax|$|b|$");
         assert_eq!(re.replace_all_literal("ab", "$1", free).unwrap(), "$1");
@@ -265,17 +281,17 @@ mod tests {
 
     #[test]
     fn split_counts_like_go() {
-        let re = Re2::compile("a").unwrap();
+        let re = compiled("a").unwrap();
         assert_eq!(re.split("banana", -1), ["b", "n", "n", ""]);
         assert_eq!(re.split("banana", 2), ["b", "nana"]);
         assert!(re.split("banana", 0).is_empty());
-        assert_eq!(Re2::compile("z+").unwrap().split("pizza", -1), ["pi", "a"]);
+        assert_eq!(compiled("z+").unwrap().split("pizza", -1), ["pi", "a"]);
     }
 
     proptest! {
         #[test]
         fn no_pattern_brings_it_down(pattern in "\\PC{0,24}", text in "\\PC{0,24}") {
-            if let Ok(re) = Re2::compile(&pattern) {
+            if let Ok(re) = compiled(&pattern) {
                 let _ = re.find_all(&text, -1);
                 let _ = re.replace_all(&text, "$1${2}$x", |_| Ok::<(), ()>(()));
                 let _ = re.split(&text, -1);

@@ -43,10 +43,11 @@ fn compile(args: &[Value], cx: &Context<'_>) -> Result<Re2, Failure> {
         return Err(Failure::Message(format!("error parsing regexp: invalid UTF-8: `{pattern}`")));
     }
     cx.fuel.steps(STEPS_A_LETTER.saturating_mul(1 + pattern.len() as u64).saturating_add(subject.len() as u64))?;
-    cx.fuel.pattern(&pattern, |pattern| {
-        // What it takes in memory, roughly; compiled ones are kept until the render ends.
-        cx.fuel.bytes(256usize.saturating_mul(1 + pattern.len()))?;
-        Re2::compile(pattern).map_err(Failure::Message)
+    cx.fuel.patterns().get(&pattern, |weight| {
+        // What it takes in memory, roughly; compiled ones are kept until the render ends. What is counted twice is
+        // compiled twice.
+        cx.fuel.steps(STEPS_A_LETTER.saturating_mul(weight.saturating_sub(pattern.len()) as u64))?;
+        cx.fuel.bytes(256usize.saturating_mul(1 + weight))
     })
 }
 

@@ -117,6 +117,7 @@ impl Url {
         let port = match host.strip_prefix('[') {
             Some(_) => {
                 let end = host.rfind(']').ok_or("missing ']' in host")?;
+                literal(host.get(1..end).unwrap_or(""))?;
                 host.get(end + 1..).unwrap_or("")
             }
             None => host.rfind(':').and_then(|at| host.get(at..)).unwrap_or(""),
@@ -196,6 +197,13 @@ impl std::fmt::Display for Url {
         }
         Ok(())
     }
+}
+
+/// What stands in brackets is an IPv6 address (RFC 3986, section 3.2.2), which may have a zone (RFC 6874).
+fn literal(text: &str) -> Result<(), String> {
+    let (address, zone) = text.split_once("%25").map_or((text, None), |(address, zone)| (address, Some(zone)));
+    let sound = address.parse::<std::net::Ipv6Addr>().is_ok() && zone != Some("");
+    if sound { Ok(()) } else { Err("invalid IP-literal".into()) }
 }
 
 /// The scheme and what follows its colon; no scheme is "".

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::arguments::size;
+use super::arguments::{is_mark, size};
 use crate::context::Context;
 use crate::error::Failure;
 
@@ -229,7 +229,32 @@ fn push_run(out: &mut String, kind: Run, run: &[char], connector: char) {
     }
 }
 
+/// A byte that is no text belongs to the word of the letter behind it; at the end, to that of the letter before.
+fn with_neighbours(chars: &[char]) -> Vec<char> {
+    let mut neighbour = chars.iter().rev().copied().find(|c| !is_mark(*c)).unwrap_or('a');
+    let mut out: Vec<char> = Vec::with_capacity(chars.len());
+    for c in chars.iter().rev() {
+        if !is_mark(*c) {
+            neighbour = *c;
+        }
+        out.push(neighbour);
+    }
+    out.reverse();
+    out
+}
+
 fn runs(chars: &[char]) -> Vec<(Run, &[char])> {
+    let seen = with_neighbours(chars);
+    let mut rest = chars;
+    let cut = |(kind, run): (Run, &[char])| {
+        let (head, tail) = rest.split_at_checked(run.len()).unwrap_or((rest, &[]));
+        rest = tail;
+        (kind, head)
+    };
+    runs_of_letters(&seen).into_iter().map(cut).collect()
+}
+
+fn runs_of_letters(chars: &[char]) -> Vec<(Run, &[char])> {
     let mut out = Vec::new();
     let mut left = chars;
     while let Some((first, tail)) = left.split_first() {

@@ -17,28 +17,34 @@ struct Atom {
     /// Flags may follow, which no operator can repeat.
     end: usize,
     repeated: bool,
+    /// Of the pattern up to here, without this one.
+    before: usize,
 }
 
 pub(super) struct Translation<'p> {
     pattern: &'p str,
     rest: std::iter::Peekable<std::str::CharIndices<'p>>,
-    out: String,
-    names: Vec<Option<String>>,
+    /// The pattern for the crate.
+    pub out: String,
+    /// The names of its groups.
+    pub names: Vec<Option<String>>,
+    /// How many signs it has, what is repeated counted as often, properties as several.
+    pub weight: usize,
     atom: Option<Atom>,
     /// Where in the pattern the operator began that stands right before: Go refuses another one behind it.
     operator: Option<usize>,
-    /// Where in what has been written the open groups began.
-    groups: Vec<usize>,
+    /// Where in what has been written the open groups began, and the weight before them.
+    groups: Vec<(usize, usize)>,
 }
 
 impl<'p> Translation<'p> {
-    /// The pattern for the crate, and the names of its groups.
-    pub(super) fn of(pattern: &'p str) -> Result<(String, Vec<Option<String>>), String> {
+    pub(super) fn of(pattern: &'p str) -> Result<Self, String> {
         let mut this = Translation {
             pattern,
             rest: pattern.char_indices().peekable(),
             out: String::with_capacity(pattern.len() + 16),
             names: Vec::new(),
+            weight: 0,
             atom: None,
             operator: None,
             groups: Vec::new(),
@@ -50,7 +56,7 @@ impl<'p> Translation<'p> {
         if !this.groups.is_empty() {
             return Err(format!("error parsing regexp: missing closing ): `{pattern}`"));
         }
-        Ok((this.out, this.names))
+        Ok(this)
     }
 
     fn one(&mut self, at: usize, c: char, operator: Option<usize>) -> Result<(), String> {
@@ -64,10 +70,11 @@ impl<'p> Translation<'p> {
             '[' => self.class(at)?,
             '(' => return self.open(at),
             ')' => {
-                let start = self.groups.pop();
-                let start = start.ok_or_else(|| format!("error parsing regexp: unexpected ): `{}`", self.pattern))?;
+                let group = self.groups.pop();
+                let (start, before) =
+                    group.ok_or_else(|| format!("error parsing regexp: unexpected ): `{}`", self.pattern))?;
                 self.out.push(')');
-                self.written(start);
+                self.atom = Some(Atom { start, end: self.out.len(), repeated: false, before });
                 return Ok(());
             }
             '|' => {
@@ -92,7 +99,11 @@ impl<'p> Translation<'p> {
 
     /// What has been written from `start` on is what an operator would repeat.
     fn written(&mut self, start: usize) {
-        self.atom = Some(Atom { start, end: self.out.len(), repeated: false });
+        let end = self.out.len();
+        self.atom = Some(Atom { start, end, repeated: false, before: self.weight });
+        // A class by property has some hundred ranges.
+        let property = self.out.get(start..).is_some_and(|atom| atom.contains("\\p") || atom.contains("\\P"));
+        self.weight = self.weight.saturating_add(if property { 8 } else { 1 });
     }
 
     fn repeat(&mut self, at: usize, sign: &str, operator: Option<usize>) -> Result<(), String> {
@@ -111,6 +122,10 @@ impl<'p> Translation<'p> {
             self.out.insert_str(atom.start, "(?:");
             atom.end += 4;
         }
+        // `{2,5}`: five times at most; the other operators are loops.
+        let times = sign.trim_matches(['{', '}', ',']).rsplit(',').next().and_then(|most| most.parse::<usize>().ok());
+        let own = self.weight.saturating_sub(atom.before);
+        self.weight = atom.before.saturating_add(own.saturating_mul(times.unwrap_or(1).max(1)));
         let sign = if greedy { sign.to_owned() } else { format!("{sign}?") };
         self.out.insert_str(atom.end, &sign);
         self.atom = Some(Atom { end: atom.end + sign.len(), repeated: true, ..atom });
@@ -147,7 +162,7 @@ impl<'p> Translation<'p> {
         self.out.push('(');
         if self.rest.next_if(|(_, c)| *c == '?').is_none() {
             self.names.push(None);
-            self.groups.push(start);
+            self.groups.push((start, self.weight));
             self.atom = None;
             return Ok(());
         }
@@ -166,7 +181,7 @@ impl<'p> Translation<'p> {
             return Err(format!("error parsing regexp: invalid or unsupported Perl syntax: `(?{upto}`"));
         }
         if closed != ")" {
-            self.groups.push(start);
+            self.groups.push((start, self.weight));
             self.atom = None;
         }
         if let Some(name) = named {
