@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use controller::build::bulk;
+use controller::build::group::Group;
 use controller::build::offer::{Offer, offer};
 use controller::build::span::Span;
 use controller::build::store::Store;
@@ -38,6 +40,11 @@ impl Place {
         place.put("overlays/base/rootfs/bin/agent", &noise(1));
         place.nodes("");
         place
+    }
+
+    /// The same site for somebody who knows nothing yet.
+    fn works_anew(self) -> Place {
+        Place { works: Arc::default(), ..self }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -336,4 +343,119 @@ fn nodes_that_are_built_at_different_times_agree_on_the_dates_of_what_they_share
     };
     assert_eq!(date("n1", "etc/hosts"), date("n2", "etc/hosts"));
     assert!(date("n1", "etc/name") < date("n2", "etc/name"));
+}
+
+/// Builds all nodes, as `overlay build` does; answers who failed.
+fn build_all(place: &Place) -> Vec<String> {
+    let site = place.cluster().site;
+    let nodes = NodesConf::parse(&fs::read_to_string(place.path("etc/warewulf/nodes.conf")).unwrap()).unwrap();
+    let shop = Workshop::new(site.clone(), &nodes.all_merged()).grouped();
+    let group = Group::begin(&site).unwrap();
+    let failed = std::sync::Mutex::new(Vec::new());
+    bulk::build(&shop, shop.nodes(), 3, |node, kind, built| {
+        if built.is_err() {
+            failed.lock().unwrap().push(format!("{} {kind}", node.id));
+        }
+    });
+    group.finish().unwrap();
+    failed.into_inner().unwrap()
+}
+
+/// The files below a folder of the store, with their inodes.
+fn inodes(place: &Place, folder: &str) -> Vec<(String, u64)> {
+    let entries = fs::read_dir(place.path("provision/.overlays").join(folder)).unwrap().map(Result::unwrap);
+    let one = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().ino());
+    let mut all: Vec<_> = entries.map(one).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_build_of_all_nodes_lays_recipes_on_shelves_and_they_are_the_same_archives() {
+    let place = Place::new();
+    let one_by_one = place.sent("n1");
+    assert_eq!(inodes(&place, "shelves"), []);
+    fs::remove_dir_all(place.path("provision/.overlays")).unwrap();
+    let since = place.works_anew();
+    assert_eq!(build_all(&since), [""; 0]);
+    let shelves = inodes(&since, "shelves");
+    assert!(!shelves.is_empty());
+    assert_eq!(inodes(&since, "recipes"), [], "none in a file of its own");
+    let shelved = since.offered("n1");
+    assert_eq!(
+        (shelved.text("etc/name"), shelved.text("etc/hosts")),
+        (one_by_one.text("etc/name"), one_by_one.text("etc/hosts"))
+    );
+    assert_eq!(since.sent("n1"), shelved, "fresh");
+    assert_eq!(build_all(&since), [""; 0]);
+    assert_eq!(inodes(&since, "shelves"), shelves, "nothing changed, nothing is written");
+}
+
+#[test]
+fn what_is_built_for_one_node_counts_before_the_shelf_until_all_are_built_again() {
+    let place = Place::new();
+    build_all(&place);
+    let other = place.offered("n2");
+    place.nodes("comment: edited");
+    let edited = place.sent("n1");
+    assert!(edited.text("etc/hosts").contains("n1 edited"), "{}", edited.text("etc/hosts"));
+    assert!(place.recipe("n1").exists());
+    assert_eq!(place.offered("n2"), other, "not asked for yet");
+    build_all(&place);
+    assert!(place.recipe("n1").exists(), "it is what it should be");
+    assert_eq!(place.offered("n1"), edited);
+    assert!(place.offered("n2").text("etc/hosts").contains("n1 edited"));
+    place.nodes("comment: again");
+    build_all(&place);
+    assert!(!place.recipe("n1").exists(), "on its shelf");
+    assert!(place.offered("n1").text("etc/hosts").contains("n1 again"));
+}
+
+#[test]
+fn a_node_that_fails_keeps_its_recipe_and_stops_no_other_of_its_shelf() {
+    let place = Place::new();
+    build_all(&place);
+    let good = place.offered("n1");
+    place.put("overlays/base/rootfs/etc/bad.ww", b"{{if eq .Id \"n1\"}}{{.Nope}}{{end}}");
+    assert_eq!(build_all(&place), ["n1 system"]);
+    assert_eq!(place.offered("n1"), good);
+    place.offered("n2").text("etc/bad");
+}
+
+#[test]
+fn a_shelf_that_is_cut_short_or_gone_is_as_if_nothing_was_built() {
+    let place = Place::new();
+    build_all(&place);
+    let good = place.offered("n1");
+    for keep in [0, 20, 700] {
+        for (name, _) in inodes(&place, "shelves") {
+            let path = place.path("provision/.overlays/shelves").join(name);
+            fs::File::options().write(true).open(path).unwrap().set_len(keep).unwrap();
+        }
+        assert_eq!(place.sent("n1").text("etc/name"), good.text("etc/name"), "built for who asks");
+        build_all(&place);
+    }
+    fs::remove_dir_all(place.path("provision/.overlays/shelves")).unwrap();
+    assert_eq!(place.sent("n2").text("etc/name"), "n2\n");
+}
+
+#[test]
+fn what_is_on_a_shelf_is_forgotten_with_its_node_and_given_up_for_files() {
+    let place = Place::new();
+    build_all(&place);
+    let site = place.cluster().site;
+    let gone = forget_others(&site, |node| node != "n1").unwrap();
+    assert_eq!(gone.len(), 2);
+    let nothing = |node: &str| {
+        let cluster = place.cluster();
+        matches!(offer(&site, cluster.node(node).unwrap(), OverlayKind::System, false).unwrap(), Offer::Nothing(_))
+    };
+    assert!(nothing("n1") && !nothing("n2"), "{gone:?}");
+    // As files, the shelf has nothing of it any more.
+    let before = place.offered("n2");
+    let shop = Workshop::of(&place.cluster()).materialized();
+    shop.build(&shop.node("n2").unwrap(), OverlayKind::System).unwrap();
+    assert_eq!(place.offered("n2"), before);
+    fs::remove_dir_all(place.path("provision/overlays")).unwrap();
+    assert!(nothing("n2"));
 }

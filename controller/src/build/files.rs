@@ -12,13 +12,10 @@ use std::sync::Arc;
 
 use super::record::{Record, identity};
 use super::splice::{self, Part};
-use super::store::{Maker, Store};
-use super::{OverlayKind, group};
+use super::store::{Draft, Maker, Store};
+use super::{OverlayKind, group, shelf};
 use crate::site::Site;
 use crate::store::publish;
-
-/// How many lock files all archives share: one for each would be as many files again as there are recipes.
-const LOCKS: u32 = 256;
 
 /// As what an archive is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +60,11 @@ impl Files {
         }
     }
 
-    /// One writer, also beside another process: the lock of this archive, and of a few others.
-    pub(super) fn lock(&self) -> io::Result<File> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.memory)?;
-        let hash = self.name.bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-        let path = self.memory.join(format!(".lock-{:02x}", hash % LOCKS));
+    /// One writer, also beside another process: the lock of this archive, and of all that share its shelf.
+    pub(super) fn lock(site: &Site, shelf: u32) -> io::Result<File> {
+        let memory = group::memory(site);
+        DirBuilder::new().recursive(true).mode(0o700).create(&memory)?;
+        let path = memory.join(format!(".lock-{}", shelf::file_name(shelf)));
         let lock = File::options().create(true).append(true).open(path)?;
         lock.lock()?;
         Ok(lock)
@@ -78,7 +75,7 @@ impl Files {
         if self.image.exists() {
             return identity(&[&self.image, &self.packed]);
         }
-        identity(&[&self.store.recipe(&self.name)])
+        identity(&[&self.store.place(&self.name)])
     }
 
     /// What is remembered of the archive that lies there, and else of the last one that did. A recipe has it inside.
@@ -95,14 +92,27 @@ impl Files {
 
     /// Whether there is an archive, in whichever form.
     pub(super) fn present(&self) -> bool {
-        self.image.exists() || self.store.recipe(&self.name).exists()
+        self.image.exists() || self.store.present(&self.name)
     }
 
-    /// Forgets the archive in both forms, and what is remembered of it.
-    pub(super) fn forget(&self) -> io::Result<()> {
+    /// Forgets the archive in both forms, and what is remembered of it. Its lock must be held.
+    pub(super) fn forget(&self, draft: &mut Draft) -> io::Result<()> {
         remove(&self.image)?;
         remove(&self.packed)?;
-        self.store.forget(&self.name)?;
+        self.store.forget(&self.name, Some(draft))?;
+        remove(&self.record)
+    }
+
+    /// Takes away what a recipe replaced. In this order, after the recipe was published: the files count as long as the
+    /// image is there.
+    pub(super) fn leave_to_recipe(&self) -> io::Result<()> {
+        if self.folder.exists() {
+            publish::sweep(&self.folder, &self.unfinished);
+            remove(&self.image)?;
+            remove(&self.packed)?;
+            // A folder that somebody keeps other things in stays.
+            let _ = fs::remove_dir(&self.folder);
+        }
         remove(&self.record)
     }
 
@@ -127,13 +137,13 @@ impl Files {
                     DirBuilder::new().recursive(true).mode(0o750).create(&self.folder)?;
                     publish::sweep(&self.folder, &self.unfinished);
                     let replace = |path: &Path, content: &[u8]| match by.held {
-                        Some(_) => publish::replace_for_now_by(path, &self.unfinished, 0o600, content),
+                        Some(_) => publish::replace_for_now_by(path, &self.unfinished, 0o600, content).map(drop),
                         None => publish::replace_by(path, &self.unfinished, 0o600, |file| file.write_all(content)),
                     };
                     // A crash between the two leaves a record that fits neither state, and the next look builds again.
                     replace(&self.packed, &by.splicer.gzip(parts)?)?;
                     replace(&self.image, &splice::plain(parts))?;
-                    self.store.forget(&self.name)?;
+                    self.store.forget(&self.name, by.draft.as_deref_mut())?;
                 }
                 record.files = self.identity().unwrap_or_default();
                 record.write(&self.record)
@@ -144,15 +154,8 @@ impl Files {
                     return Ok(());
                 }
                 self.store.publish(&self.name, parts, &record, by)?;
-                // In this order: the files count as long as the image is there.
-                if self.folder.exists() {
-                    publish::sweep(&self.folder, &self.unfinished);
-                    remove(&self.image)?;
-                    remove(&self.packed)?;
-                    // A folder that somebody keeps other things in stays.
-                    let _ = fs::remove_dir(&self.folder);
-                }
-                remove(&self.record)
+                // On a shelf it is not there yet.
+                if by.draft.is_some() { Ok(()) } else { self.leave_to_recipe() }
             }
         }
     }

@@ -21,8 +21,8 @@ use super::bodies::Bodies;
 use super::files::Files;
 use super::held::Stack;
 use super::record::{Dates, Record, hex};
-use super::store::Maker;
-use super::{BuildError, OverlayKind, Workshop, runs};
+use super::store::{Draft, Maker, should_sweep};
+use super::{BuildError, OverlayKind, Workshop, runs, shelf};
 
 /// Of so many templates that are no longer there moments are kept.
 const STRANGERS: usize = 64;
@@ -54,19 +54,33 @@ pub(super) struct Made {
 pub(super) fn build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<Vec<String>, BuildError> {
     let files = Files::of(&shop.site, &node.id, kind);
     let write = |error: io::Error| BuildError::Write { path: files.memory.clone(), error: Arc::new(error) };
-    let _lock = files.lock().map_err(write)?;
+    let _lock = Files::lock(&shop.site, shelf::number(&node.id)).map_err(write)?;
+    let warnings = build_locked(shop, node, kind, None)?;
+    if should_sweep(&shop.works.fresh_pieces) {
+        // What is left lies there until the next time.
+        let _ = files.store.sweep().inspect_err(|error| tracing::warn!("the overlay store is not swept: {error}"));
+    }
+    Ok(warnings)
+}
+
+/// The same by who holds the lock of the archive. With a draft a recipe is published when that is put up.
+pub(super) fn build_locked(
+    shop: &Workshop,
+    node: &Arc<Node>,
+    kind: OverlayKind,
+    draft: Option<&mut Draft>,
+) -> Result<Vec<String>, BuildError> {
+    let files = Files::of(&shop.site, &node.id, kind);
     let old = files.record().unwrap_or_default();
     let made = make(shop, node, kind, &old, &files.image)?;
     let runs =
         runs::cut(&made.tree).map_err(|error| BuildError::Archive { node: node.id.clone(), why: error.to_string() })?;
     let parts: Vec<_> = runs.into_iter().map(|run| shop.works.splicer.part(run)).collect();
-    let mut maker = Maker { splicer: &shop.works.splicer, held: shop.held.as_deref(), fresh: &shop.works.fresh_pieces };
+    let works = &shop.works;
+    let mut maker = Maker { splicer: &works.splicer, held: shop.held.as_deref(), draft, fresh: &works.fresh_pieces };
     let (record, warnings) = made.record(now());
+    let write = |error: io::Error| BuildError::Write { path: files.memory.clone(), error: Arc::new(error) };
     files.publish(&parts, shop.form, &old, record, &mut maker).map_err(write)?;
-    if shop.held.is_none() && maker.should_sweep() {
-        // What is left lies there until the next time.
-        let _ = files.store.sweep().inspect_err(|error| tracing::warn!("the overlay store is not swept: {error}"));
-    }
     Ok(warnings)
 }
 

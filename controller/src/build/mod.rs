@@ -5,8 +5,10 @@
 //! file, with its ETag and its times. Without a record, stock's rule holds: older than nodes.conf is stale.
 
 pub mod bodies;
+pub mod bulk;
 pub mod disk;
 mod files;
+mod forget;
 mod fresh;
 mod glimpse;
 pub mod group;
@@ -20,6 +22,7 @@ pub mod outside;
 pub mod recipe;
 pub mod record;
 pub mod runs;
+pub mod shelf;
 pub mod since;
 pub mod span;
 pub mod splice;
@@ -52,6 +55,7 @@ use offer::Offer;
 use outside::Here;
 
 pub use files::Form;
+pub use forget::{forget, forget_others};
 
 /// Which of a node's two lists of overlays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -268,36 +272,12 @@ pub fn offered(cluster: &Cluster, node: &Node, kind: OverlayKind, packed: bool) 
         return Ok(offered);
     }
     tracing::warn!("the recipe of the {kind} overlay of {} cannot be used: it is built again", node.id);
-    files.store.forget(&files.name).map_err(tell)?;
+    {
+        let _lock = Files::lock(&cluster.site, shelf::number(&node.id)).map_err(tell)?;
+        files.store.forget(&files.name, None).map_err(tell)?;
+    }
     fresh_overlay(cluster, &node.id, kind)?;
     offer::offer(&cluster.site, node, kind, packed).map_err(tell)
-}
-
-/// Forgets what was built for nodes that are gone, and what nobody needs then. Answers what was removed.
-///
-/// # Errors
-/// Those of the file system.
-pub fn forget_others(site: &Site, is_node: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
-    let store = store::Store::of(site);
-    let mut gone = Vec::new();
-    for name in store.names() {
-        if let Some((node, _)) = name.rsplit_once('.')
-            && !is_node(node)
-        {
-            gone.push(store.recipe(&name));
-            forget(site, node)?;
-        }
-    }
-    store.sweep()?;
-    Ok(gone)
-}
-
-/// Forgets what was built for a node.
-///
-/// # Errors
-/// Those of the file system.
-pub fn forget(site: &Site, node: &str) -> io::Result<()> {
-    OverlayKind::BOTH.into_iter().try_for_each(|kind| Files::of(site, node, kind).forget())
 }
 
 /// All that building needs, for one state of the cluster.

@@ -50,7 +50,7 @@ impl Record {
     /// # Errors
     /// Those of the file system.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        publish::replace_for_now(path, 0o600, self.text().as_bytes())
+        publish::replace_for_now(path, 0o600, self.text().as_bytes()).map(drop)
     }
 
     /// As it stands in its file, or in a recipe.

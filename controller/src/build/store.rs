@@ -1,13 +1,15 @@
-//! The store of built overlays below `<wwprovisiondir>/.overlays`: recipes, one an archive, and the pieces that recipes
-//! share, named by their digest. Readable by root only; all of it is immutable once it has its name.
+//! The store of built overlays below `<wwprovisiondir>/.overlays`: recipes, one an archive, in files of their own or
+//! together on shelves, and the pieces that recipes share, named by their digest. Readable by root only; all of it is
+//! immutable once it has its name.
 //!
 //! Who writes a recipe holds the store's lock shared from before it looks for the pieces until the recipe has its name;
-//! who sweeps pieces that no recipe names holds it alone. Readers hold nothing: a piece that is open stays readable, and
-//! one that was swept before it was opened belongs to a recipe that was replaced, so the recipe is read again.
+//! who sweeps pieces that no recipe names holds it alone. Who writes to a shelf holds the lock of its archives, too, see
+//! [`super::files`]. Readers hold nothing: a piece that is open stays readable, and one that was swept before it was
+//! opened belongs to a recipe that was replaced, so the recipe is read again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use super::group;
 use super::held::Held;
 use super::recipe::{self, Piece, Place, Recipe};
 use super::record::Record;
+use super::shelf::{self, Shelf};
 use super::span::Span;
 use super::splice::{Part, Splicer};
 use crate::image::pack;
@@ -39,7 +42,15 @@ const TRIES: usize = 5;
 #[derive(Debug)]
 pub struct Store {
     recipes: PathBuf,
+    shelves: PathBuf,
     pieces: PathBuf,
+}
+
+/// A recipe as it lies there: in a file, or in a part of one.
+struct Slot {
+    file: File,
+    at: u64,
+    length: u64,
 }
 
 /// The lock under which a recipe is written.
@@ -51,12 +62,43 @@ pub struct Writing {
 impl Store {
     pub fn of(site: &Site) -> Store {
         let folder = group::memory(site);
-        Store { recipes: folder.join("recipes"), pieces: folder.join("pieces") }
+        Store { recipes: folder.join("recipes"), shelves: folder.join("shelves"), pieces: folder.join("pieces") }
+    }
+
+    /// Where the recipe of an archive lies when it is in a file of its own.
+    fn recipe(&self, name: &str) -> PathBuf {
+        self.recipes.join(name)
+    }
+
+    /// The shelf of an archive.
+    fn shelf(&self, name: &str) -> PathBuf {
+        self.shelves.join(shelf::file_name(shelf::of(name)))
     }
 
     /// Where the recipe of an archive lies.
-    pub fn recipe(&self, name: &str) -> PathBuf {
-        self.recipes.join(name)
+    pub fn place(&self, name: &str) -> PathBuf {
+        let own = self.recipe(name);
+        if own.exists() { own } else { self.shelf(name) }
+    }
+
+    pub fn present(&self, name: &str) -> bool {
+        self.recipe(name).exists()
+            || Shelf::open(&self.shelf(name)).is_ok_and(|shelf| shelf.is_some_and(|shelf| shelf.find(name).is_some()))
+    }
+
+    fn slot(&self, name: &str) -> io::Result<Option<Slot>> {
+        match File::open(self.recipe(name)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let Some(shelf) = Shelf::open(&self.shelf(name))? else { return Ok(None) };
+                let place = shelf.find(name);
+                Ok(place.map(|place| Slot { file: shelf.file, at: place.start, length: place.end - place.start }))
+            }
+            opened => {
+                let file = opened?;
+                let length = file.metadata()?.len();
+                Ok(Some(Slot { file, at: 0, length }))
+            }
+        }
     }
 
     /// Makes the folders, and takes the lock that keeps pieces from being swept.
@@ -66,7 +108,7 @@ impl Store {
     pub fn write(&self) -> io::Result<Writing> {
         let held = match self.lock() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                for folder in [&self.recipes, &self.pieces] {
+                for folder in [&self.recipes, &self.shelves, &self.pieces] {
                     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
                 }
                 self.lock()?
@@ -106,7 +148,44 @@ impl Store {
         let mut whole = recipe.text().into_bytes();
         whole.extend(here);
         whole.extend(record.into_bytes());
-        by.replace(&self.recipe(name), &whole)
+        match by.draft.as_mut() {
+            Some(draft) => draft.lay(name, whole),
+            None => publish::replace_with(&self.recipe(name), 0o600, &whole)?,
+        }
+        Ok(())
+    }
+
+    /// Puts a shelf up on which what was laid replaces what was there before under its name. The lock of its archives
+    /// must be held. Answers the file, which need not be on the disk yet.
+    ///
+    /// # Errors
+    /// Those of the file system; the old shelf is then still there.
+    pub fn put_up(&self, draft: Draft) -> io::Result<Option<File>> {
+        let Draft { number, changes } = draft;
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let path = self.shelves.join(shelf::file_name(number));
+        let mut recipes = match Shelf::open(&path)? {
+            // One that cannot be read has nothing that anybody could use.
+            Some(shelf) => shelf.take_all().unwrap_or_default(),
+            None => BTreeMap::new(),
+        };
+        let names: Vec<String> = changes.keys().cloned().collect();
+        for (name, recipe) in changes {
+            match recipe {
+                Some(recipe) => recipes.insert(name, recipe),
+                None => recipes.remove(&name),
+            };
+        }
+        let file = if recipes.is_empty() {
+            remove(&path)?;
+            None
+        } else {
+            Some(publish::replace_for_now(&path, 0o600, &shelf::text(&recipes))?)
+        };
+        names.iter().try_for_each(|name| remove(&self.recipe(name)))?;
+        Ok(file)
     }
 
     /// Makes sure that a shared piece is there; answers how many bytes it has packed.
@@ -126,7 +205,10 @@ impl Store {
         part.run.chunks().for_each(|chunk| whole.extend_from_slice(chunk));
         whole.extend(length.to_le_bytes());
         whole.extend(WHOLE);
-        by.replace(&place, &whole)?;
+        match by.held {
+            Some(_) => publish::replace_for_now(&place, 0o600, &whole).map(drop)?,
+            None => publish::replace_with(&place, 0o600, &whole)?,
+        }
         by.fresh.fetch_add(1, Ordering::Relaxed);
         by.keep_in_mind(part, length);
         Ok(length)
@@ -139,16 +221,13 @@ impl Store {
     }
 
     fn try_open(&self, name: &str) -> io::Result<Option<Open>> {
-        let mut file = match File::open(self.recipe(name)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
-        };
-        let Some(recipe) = read(&mut file)? else { return Ok(None) };
+        let Some(slot) = self.slot(name)? else { return Ok(None) };
+        let Some(recipe) = read(&slot)? else { return Ok(None) };
         let mut places = Vec::with_capacity(recipe.pieces.len());
-        let file = Arc::new(file);
+        let file = Arc::new(slot.file);
         for piece in &recipe.pieces {
             places.push(match &piece.place {
-                Place::Here(at) => Opened::Here { file: Arc::clone(&file), at: *at },
+                Place::Here(at) => Opened::Here { file: Arc::clone(&file), at: slot.at + at },
                 Place::Shared(digest) => {
                     let file = File::open(self.pieces.join(digest))?;
                     if file.metadata()?.len() != piece.packed + piece.length + FOOTER as u64 {
@@ -163,28 +242,42 @@ impl Store {
 
     /// What the archive under this name was made from.
     pub fn record(&self, name: &str) -> Option<Record> {
-        let whole = fs::read(self.recipe(name)).ok()?;
-        let recipe = Recipe::parse(&whole, whole.len() as u64)?;
+        let slot = self.slot(name).ok()??;
+        let mut whole = vec![0; usize::try_from(slot.length).ok()?];
+        slot.file.read_exact_at(&mut whole, slot.at).ok()?;
+        let recipe = Recipe::parse(&whole, slot.length)?;
         let begin = whole.len().checked_sub(usize::try_from(recipe.record).ok()?)?;
         Record::parse(std::str::from_utf8(whole.get(begin..)?).ok()?)
     }
 
-    /// Forgets an archive.
-    pub fn forget(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.recipe(name)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+    /// Forgets an archive. Its lock must be held.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn forget(&self, name: &str, draft: Option<&mut Draft>) -> io::Result<()> {
+        match draft {
+            Some(draft) => {
+                draft.take_off(name);
+                Ok(())
+            }
+            None => {
+                let mut draft = Draft::new(shelf::of(name));
+                draft.take_off(name);
+                self.put_up(draft).map(drop)
+            }
         }
     }
 
-    /// The names of all recipes.
-    pub fn names(&self) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(&self.recipes) else { return Vec::new() };
-        entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| is_name(name))
-            .collect()
+    /// The names of all recipes, each once.
+    pub fn names(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        let list = |folder| entries(folder).unwrap_or_default().into_iter();
+        for shelf in list(&self.shelves).filter_map(|path| Shelf::open(&path).ok().flatten()) {
+            names.extend(shelf.names().map(str::to_owned));
+        }
+        let own = list(&self.recipes).filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
+        names.extend(own.filter(|name| is_name(name)));
+        names
     }
 
     /// Removes pieces that no recipe names, and what killed writers left. Somebody who writes meanwhile puts it off.
@@ -199,19 +292,26 @@ impl Store {
             return Ok(0);
         }
         let mut named = HashSet::new();
-        for entry in fs::read_dir(&self.recipes)? {
-            let path = entry?.path();
+        for path in entries(&self.recipes)? {
             if is_left_over(&path) {
                 fs::remove_file(&path)?;
                 continue;
             }
-            if let Some(recipe) = read(&mut File::open(&path)?)? {
+            let file = File::open(&path)?;
+            let length = file.metadata()?.len();
+            if let Some(recipe) = read(&Slot { file, at: 0, length })? {
                 named.extend(recipe.shared().map(str::to_owned));
             }
         }
+        for path in entries(&self.shelves)? {
+            if is_left_over(&path) {
+                fs::remove_file(&path)?;
+            } else if let Some(shelf) = Shelf::open(&path)? {
+                named.extend(shelf.needs().map(str::to_owned));
+            }
+        }
         let mut removed = 0;
-        for entry in fs::read_dir(&self.pieces)? {
-            let path = entry?.path();
+        for path in entries(&self.pieces)? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if name != ".lock" && !named.contains(name) {
                 fs::remove_file(&path)?;
@@ -242,17 +342,54 @@ fn is_left_over(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-fn read(file: &mut File) -> io::Result<Option<Recipe>> {
-    let whole = file.metadata()?.len();
-    file.seek(SeekFrom::Start(0))?;
-    let mut beginning = Vec::with_capacity(BEGINNING);
-    Read::take(&mut *file, BEGINNING as u64).read_to_end(&mut beginning)?;
-    let recipe = Recipe::parse(&beginning, whole);
-    if recipe.is_some() || whole <= BEGINNING as u64 {
+fn read(slot: &Slot) -> io::Result<Option<Recipe>> {
+    let whole = usize::try_from(slot.length).map_err(io::Error::other)?;
+    let mut beginning = vec![0; whole.min(BEGINNING)];
+    slot.file.read_exact_at(&mut beginning, slot.at)?;
+    let recipe = Recipe::parse(&beginning, slot.length);
+    if recipe.is_some() || whole <= BEGINNING {
         return Ok(recipe);
     }
-    file.read_to_end(&mut beginning)?;
-    Ok(Recipe::parse(&beginning, whole))
+    beginning.resize(whole, 0);
+    slot.file.read_exact_at(&mut beginning, slot.at)?;
+    Ok(Recipe::parse(&beginning, slot.length))
+}
+
+/// What is in a folder; nothing, when it is not there.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.map(|entry| Ok(entry?.path())).collect(),
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// What is to change on a shelf.
+#[derive(Debug)]
+pub struct Draft {
+    number: u32,
+    /// By name; `None`: it is taken off.
+    changes: BTreeMap<String, Option<Vec<u8>>>,
+}
+
+impl Draft {
+    pub fn new(number: u32) -> Draft {
+        Draft { number, changes: BTreeMap::new() }
+    }
+
+    fn lay(&mut self, name: &str, recipe: Vec<u8>) {
+        self.changes.insert(name.to_owned(), Some(recipe));
+    }
+
+    pub fn take_off(&mut self, name: &str) {
+        self.changes.insert(name.to_owned(), None);
+    }
 }
 
 /// How pieces are made and written.
@@ -261,27 +398,24 @@ pub struct Maker<'a> {
     pub splicer: &'a Splicer,
     /// Of a group: who builds then waits for the disk once, at the end.
     pub held: Option<&'a Held>,
+    /// Of a group: the shelf that recipes come to stand on.
+    pub draft: Option<&'a mut Draft>,
     /// Counts new shared pieces since the last sweep.
     pub fresh: &'a AtomicUsize,
 }
 
 impl Maker<'_> {
-    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let replace = if self.held.is_some() { publish::replace_for_now } else { publish::replace_with };
-        replace(path, 0o600, content)
-    }
-
     fn keep_in_mind(&self, part: &Part, packed: u64) {
         if let Some(held) = self.held {
             held.note_stored(part.digest, packed);
         }
     }
+}
 
-    /// Whether it is time to look for pieces without use; says so once.
-    #[must_use]
-    pub fn should_sweep(&self) -> bool {
-        self.fresh.load(Ordering::Relaxed) >= SWEEP_AFTER && self.fresh.swap(0, Ordering::Relaxed) >= SWEEP_AFTER
-    }
+/// Whether it is time to look for pieces without use, after so many new ones; says so once.
+#[must_use]
+pub fn should_sweep(fresh: &AtomicUsize) -> bool {
+    fresh.load(Ordering::Relaxed) >= SWEEP_AFTER && fresh.swap(0, Ordering::Relaxed) >= SWEEP_AFTER
 }
 
 /// A recipe, and its pieces open.

@@ -39,11 +39,11 @@ pub fn replace_by<T>(
 }
 
 /// [`replace_with`] for one file of many: it is whole or not at all for who opens it, but after a power cut it may be
-/// gone or cut short until somebody called [`sync_all`].
+/// gone or cut short until somebody called [`sync_all`], or synced the file that this answers.
 ///
 /// # Errors
 /// As [`replace`].
-pub fn replace_for_now(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+pub fn replace_for_now(path: &Path, mode: u32, content: &[u8]) -> io::Result<File> {
     replace_for_now_by(path, ".new-", mode, content)
 }
 
@@ -51,13 +51,12 @@ pub fn replace_for_now(path: &Path, mode: u32, content: &[u8]) -> io::Result<()>
 ///
 /// # Errors
 /// As [`replace`].
-pub fn replace_for_now_by(path: &Path, prefix: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+pub fn replace_for_now_by(path: &Path, prefix: &str, mode: u32, content: &[u8]) -> io::Result<File> {
     let permissions = Permissions::from_mode(mode);
     let mut temp = tempfile::Builder::new().prefix(prefix).permissions(permissions).tempfile_in(folder_of(path))?;
     temp.as_file().set_permissions(Permissions::from_mode(mode))?;
     temp.write_all(content)?;
-    temp.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    temp.persist(path).map_err(|error| error.error)
 }
 
 /// Takes away what writers with this prefix that were killed have left. Whatever keeps a second writer with this prefix

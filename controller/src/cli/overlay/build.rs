@@ -10,7 +10,7 @@ use clap::Args;
 use model::Node;
 
 use crate::build::group::Group;
-use crate::build::{BuildError, OverlayKind, Workshop};
+use crate::build::{BuildError, Workshop, bulk};
 use crate::cli::say::warn;
 use crate::site::Site;
 
@@ -32,15 +32,13 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
     let nodes = named(&shop, &arguments.nodes)?;
     let group = Group::begin(site)?;
     let failures = Mutex::new(Vec::new());
-    each(&nodes, arguments.workers, |node| {
-        for kind in OverlayKind::BOTH {
-            if kind.list(node).is_empty() {
-                warn(format_args!("node {} has no {kind} overlays: its archive is empty", node.id));
-            }
-            match shop.build(node, kind) {
-                Ok(warnings) => warnings.iter().for_each(|word| tracing::debug!("node {}: {word}", node.id)),
-                Err(error) => failures.lock().unwrap_or_else(PoisonError::into_inner).push((node.id.clone(), error)),
-            }
+    bulk::build(&shop, &nodes, workers(arguments.workers), |node, kind, built| {
+        if kind.list(node).is_empty() {
+            warn(format_args!("node {} has no {kind} overlays: its archive is empty", node.id));
+        }
+        match built {
+            Ok(warnings) => warnings.iter().for_each(|word| tracing::debug!("node {}: {word}", node.id)),
+            Err(error) => failures.lock().unwrap_or_else(PoisonError::into_inner).push((node.id.clone(), error)),
         }
     });
     group.finish()?;
@@ -88,13 +86,10 @@ pub fn named(shop: &Workshop, patterns: &[String]) -> anyhow::Result<Vec<Arc<Nod
 }
 
 /// Does `work` for each node, `workers` at a time.
-pub fn each(nodes: &[Arc<Node>], workers: usize, work: impl Fn(&Arc<Node>) + Sync) {
-    // More than there are processors: most of the time goes into waiting until the disk has it.
-    let default = || (4 * std::thread::available_parallelism().map_or(1, usize::from)).max(8);
-    let workers = if workers == 0 { default() } else { workers };
+pub fn each(nodes: &[Arc<Node>], count: usize, work: impl Fn(&Arc<Node>) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..workers.min(nodes.len()) {
+        for _ in 0..workers(count).min(nodes.len()) {
             scope.spawn(|| {
                 while let Some(node) = nodes.get(next.fetch_add(1, Ordering::Relaxed)) {
                     work(node);
@@ -102,4 +97,10 @@ pub fn each(nodes: &[Arc<Node>], workers: usize, work: impl Fn(&Arc<Node>) + Syn
             });
         }
     });
+}
+
+/// How many at a time; 0: what suits this machine. More than there are processors: now and then one waits for the disk.
+fn workers(asked: usize) -> usize {
+    let default = || (4 * std::thread::available_parallelism().map_or(1, usize::from)).max(8);
+    if asked == 0 { default() } else { asked }
 }
