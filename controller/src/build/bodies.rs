@@ -7,8 +7,10 @@ use sha2::{Digest, Sha256};
 
 /// From here on a digest is worth remembering, in bytes.
 const LARGE: usize = 4 << 10;
+/// The same for what nodes share.
+const SHARED: usize = 128;
 /// How many digests are remembered.
-const KEPT: usize = 256;
+const KEPT: usize = 1024;
 
 /// Digests of large bodies, by where the body lies in memory. The body is kept with its digest, so that no other one can
 /// come to lie there.
@@ -19,9 +21,9 @@ pub struct Bodies(Mutex<HashMap<(usize, usize), Known>>);
 type Known = (Arc<[u8]>, [u8; 32]);
 
 impl Bodies {
-    /// SHA-256 of a body.
-    pub fn digest(&self, body: &Arc<[u8]>) -> [u8; 32] {
-        if body.len() < LARGE {
+    /// SHA-256 of a body; whether other nodes have it, too.
+    pub fn digest(&self, body: &Arc<[u8]>, shared: bool) -> [u8; 32] {
+        if body.len() < if shared { SHARED } else { LARGE } {
             return Sha256::digest(body).into();
         }
         let place = (body.as_ptr().addr(), body.len());
@@ -53,11 +55,15 @@ mod tests {
         let one: Arc<[u8]> = vec![1; LARGE].into();
         let two: Arc<[u8]> = vec![2; LARGE].into();
         for body in [&one, &two, &one] {
-            assert_eq!(bodies.digest(body), <[u8; 32]>::from(Sha256::digest(body)));
+            assert_eq!(bodies.digest(body, false), <[u8; 32]>::from(Sha256::digest(body)));
         }
+        let small: Arc<[u8]> = vec![3; SHARED].into();
+        bodies.digest(&small, false);
         assert_eq!(bodies.0.lock().unwrap().len(), 2);
+        bodies.digest(&small, true);
+        assert_eq!(bodies.0.lock().unwrap().len(), 3);
         for n in 0..KEPT {
-            bodies.digest(&vec![u8::try_from(n % 256).unwrap(); LARGE + n].into());
+            bodies.digest(&vec![u8::try_from(n % 256).unwrap(); LARGE + n].into(), false);
         }
         assert!(bodies.0.lock().unwrap().len() <= KEPT);
     }

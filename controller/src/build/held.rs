@@ -7,15 +7,23 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use model::Node;
 use render::Overlay;
 use render::layer::ImageLinks;
 use render::reads::{Read, ReadSet};
 use render::source::Source;
 
-use super::BuildError;
+use super::{BuildError, OverlayKind};
 
 /// Overlays in order, and a digest over their state.
 pub type Stack = Result<([u8; 32], Arc<[Arc<Overlay>]>), BuildError>;
+
+/// An archive that has nothing of a node in it: the recipe, and the words about it.
+#[derive(Debug)]
+pub struct Alike {
+    pub recipe: Vec<u8>,
+    pub warnings: Vec<String>,
+}
 
 /// A source and overlays as they were when they were first looked at.
 pub struct Held {
@@ -27,6 +35,8 @@ pub struct Held {
     links: Once<(String, Vec<u8>), Option<Vec<u8>>>,
     kernels: Once<String, Option<String>>,
     pieces: Once<[u8; 32], u64>,
+    /// By names of overlays and image.
+    alike: Once<(Vec<String>, String), Arc<Alike>>,
 }
 
 impl std::fmt::Debug for Held {
@@ -37,8 +47,8 @@ impl std::fmt::Debug for Held {
 
 impl Held {
     pub fn new(source: Arc<dyn Source>) -> Held {
-        let (stacks, states, sets, holdings, links, kernels, pieces) = Default::default();
-        Held { source, stacks, states, sets, holdings, links, kernels, pieces }
+        let (stacks, states, sets, holdings, links, kernels, pieces, alike) = Default::default();
+        Held { source, stacks, states, sets, holdings, links, kernels, pieces, alike }
     }
 
     /// How many bytes a shared piece has packed, if it was seen in the store: a group keeps it there.
@@ -49,6 +59,16 @@ impl Held {
     /// A shared piece was seen in the store.
     pub fn note_stored(&self, piece: [u8; 32], packed: u64) {
         self.pieces.get(&piece, || packed);
+    }
+
+    /// The archive of a node that was never built, when it is the same for all nodes with these overlays and this image.
+    pub fn alike(&self, node: &Node, kind: OverlayKind) -> Option<Arc<Alike>> {
+        self.alike.known(&(kind.list(node).to_vec(), node.profile.image_name.clone()))
+    }
+
+    /// This archive of a node that was never built has nothing of the node in it.
+    pub fn note_alike(&self, node: &Node, kind: OverlayKind, alike: Alike) {
+        self.alike.get(&(kind.list(node).to_vec(), node.profile.image_name.clone()), || Arc::new(alike));
     }
 
     /// The overlays of these names.

@@ -18,8 +18,8 @@ use render::whose::Whose;
 use sha2::{Digest, Sha256};
 
 use super::bodies::Bodies;
-use super::files::Files;
-use super::held::Stack;
+use super::files::{Files, Form};
+use super::held::{Alike, Stack};
 use super::record::{Dates, Record, hex};
 use super::store::{Draft, Maker, should_sweep};
 use super::{BuildError, OverlayKind, Workshop, runs, shelf};
@@ -68,19 +68,38 @@ pub(super) fn build_locked(
     shop: &Workshop,
     node: &Arc<Node>,
     kind: OverlayKind,
-    draft: Option<&mut Draft>,
+    mut draft: Option<&mut Draft>,
 ) -> Result<Vec<String>, BuildError> {
     let files = Files::of(&shop.site, &node.id, kind);
-    let old = files.record().unwrap_or_default();
+    let old = files.record();
+    // Only where nothing was built before: an archive that stays what it is keeps its dates.
+    let group = shop.held.as_deref().filter(|_| old.is_none() && shop.form == Form::Recipe).zip(draft.as_deref_mut());
+    if let Some((held, draft)) = group
+        && let Some(alike) = held.alike(node, kind)
+    {
+        draft.lay(&files.name, alike.recipe.clone());
+        return Ok(alike.warnings.clone());
+    }
+    let old = old.unwrap_or_default();
     let made = make(shop, node, kind, &old, &files.image)?;
     let runs =
         runs::cut(&made.tree).map_err(|error| BuildError::Archive { node: node.id.clone(), why: error.to_string() })?;
-    let parts: Vec<_> = runs.into_iter().map(|run| shop.works.splicer.part(run)).collect();
     let works = &shop.works;
-    let mut maker = Maker { splicer: &works.splicer, held: shop.held.as_deref(), draft, fresh: &works.fresh_pieces };
+    let parts: Vec<_> = runs.into_iter().map(|run| works.splicer.part(run)).collect();
+    let all_alike = !made.input.reads.has_own() && made.kept.iter().next().is_none();
+    let mut maker = Maker {
+        splicer: &works.splicer,
+        held: shop.held.as_deref(),
+        draft: draft.as_deref_mut(),
+        fresh: &works.fresh_pieces,
+    };
     let (record, warnings) = made.record(now());
     let write = |error: io::Error| BuildError::Write { path: files.memory.clone(), error: Arc::new(error) };
     files.publish(&parts, shop.form, &old, record, &mut maker).map_err(write)?;
+    if all_alike && let Some((held, recipe)) = shop.held.as_deref().zip(draft.and_then(|draft| draft.laid(&files.name)))
+    {
+        held.note_alike(node, kind, Alike { recipe: recipe.to_vec(), warnings: warnings.clone() });
+    }
     Ok(warnings)
 }
 
@@ -139,7 +158,11 @@ fn content_key(tree: &[Placed], bodies: &Bodies) -> String {
     };
     for Placed { entry: Entry { path, mode, uid, gid, mtime, kind, xattrs }, whose, .. } in tree {
         add(path);
-        add(format!("{whose:?}").as_bytes());
+        add(match whose {
+            Whose::Everybodys => b"Everybodys",
+            Whose::Groups => b"Groups",
+            Whose::Own => b"Own",
+        });
         add(&mtime.to_le_bytes());
         for number in [*mode, *uid, *gid] {
             add(&number.to_le_bytes());
@@ -147,7 +170,7 @@ fn content_key(tree: &[Placed], bodies: &Bodies) -> String {
         match kind {
             Kind::File(content) => {
                 add(b"file");
-                add(&bodies.digest(content));
+                add(&bodies.digest(content, *whose != Whose::Own));
             }
             Kind::Symlink(target) => {
                 add(b"link");
@@ -215,9 +238,9 @@ fn dated(mut tree: Vec<Placed>, old: &Record, shop: &Workshop) -> (Vec<Placed>, 
     let now = now();
     let mut dates = Dates::new();
     for Placed { entry, whose, .. } in tree.iter_mut().filter(|placed| placed.rendered) {
-        let digest = content_digest(&entry.kind, &shop.works.bodies);
-        let known = old.dates.get(&entry.path).filter(|(known, _)| *known == digest).map(|(_, at)| *at);
         let shared = *whose != Whose::Own;
+        let digest = content_digest(&entry.kind, shared, &shop.works.bodies);
+        let known = old.dates.get(&entry.path).filter(|(known, _)| *known == digest).map(|(_, at)| *at);
         // The node's own memory counts first: its archive does not change because others came to be.
         let agreed = if shared { shop.works.since.of(&entry.path, &digest, known.unwrap_or(now)) } else { now };
         entry.mtime = known.unwrap_or(agreed);
@@ -226,9 +249,9 @@ fn dated(mut tree: Vec<Placed>, old: &Record, shop: &Workshop) -> (Vec<Placed>, 
     (tree, dates)
 }
 
-fn content_digest(kind: &Kind, bodies: &Bodies) -> String {
+fn content_digest(kind: &Kind, shared: bool, bodies: &Bodies) -> String {
     hex(&match kind {
-        Kind::File(content) => bodies.digest(content),
+        Kind::File(content) => bodies.digest(content, shared),
         other => Sha256::digest(format!("{other:?}")).into(),
     })
 }

@@ -15,7 +15,7 @@ use super::span::Span;
 use crate::site::Site;
 
 /// Counts the ways of packing: the same content packed in another way is another packed file.
-const PACKING: u32 = 1;
+const PACKING: u32 = 2;
 /// How much of a content key is in a tag, in digits.
 const DIGITS: usize = 40;
 

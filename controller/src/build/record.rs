@@ -55,15 +55,18 @@ impl Record {
 
     /// As it stands in its file, or in a recipe.
     pub(super) fn text(&self) -> String {
-        let mut text = format!(
+        let mut text = String::with_capacity(1024 + self.reads.lines().len() * 2 + self.dates.len() * 128);
+        let _ = write!(
+            text,
             "{FORMAT}\ninput {}\ncontent {}\npublished {}\nfiles {}\n",
             self.input, self.content, self.published, self.files
         );
-        for read in self.reads.iter() {
-            let _ = writeln!(text, "read {}", read.line());
+        for read in self.reads.lines().lines() {
+            text.extend(["read ", read, "\n"]);
         }
         for (path, (digest, since)) in &self.dates {
-            let _ = writeln!(text, "date {digest} {since} {}", escape(&String::from_utf8_lossy(path)));
+            text.extend(["date ", digest]);
+            let _ = writeln!(text, " {since} {}", escape(&String::from_utf8_lossy(path)));
         }
         for drawn in self.kept.iter() {
             let _ = writeln!(text, "drawn {}", drawn_line(&drawn));

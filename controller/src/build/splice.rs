@@ -22,6 +22,8 @@ const KEPT_BYTES: usize = 64 << 20;
 pub struct Splicer {
     known: Mutex<Known>,
     packers: Mutex<Vec<Packer>>,
+    /// For what is one node's own.
+    quick: Mutex<Vec<Packer>>,
 }
 
 #[derive(Debug, Default)]
@@ -86,10 +88,11 @@ impl Splicer {
         if let Some(packed) = &*kept {
             return Ok(Arc::clone(packed));
         }
-        let idle = self.packers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut packer = idle.unwrap_or_default();
+        let (idle, make): (_, fn() -> Packer) =
+            if part.run.own { (&self.quick, Packer::quick) } else { (&self.packers, Packer::default) };
+        let mut packer = idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_else(make);
         let packed: Arc<[u8]> = packer.deflate(part.run.chunks())?.into();
-        self.packers.lock().unwrap_or_else(PoisonError::into_inner).push(packer);
+        idle.lock().unwrap_or_else(PoisonError::into_inner).push(packer);
         *kept = Some(Arc::clone(&packed));
         Ok(packed)
     }

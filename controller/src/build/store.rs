@@ -27,7 +27,7 @@ use crate::site::Site;
 use crate::store::publish;
 
 /// A shared run that is smaller than this stands in the recipes, in bytes: a file of its own would cost more.
-const SMALL: u64 = 16 << 10;
+const SMALL: u64 = 4 << 10;
 /// The beginning of a recipe, in which all its text stands but in the strangest of cases.
 const BEGINNING: usize = 4 << 10;
 /// What ends the file of a piece, behind the number of its packed bytes: a power cut can leave the beginning only.
@@ -383,8 +383,13 @@ impl Draft {
         Draft { number, changes: BTreeMap::new() }
     }
 
-    fn lay(&mut self, name: &str, recipe: Vec<u8>) {
+    pub fn lay(&mut self, name: &str, recipe: Vec<u8>) {
         self.changes.insert(name.to_owned(), Some(recipe));
+    }
+
+    /// The recipe that was laid under this name.
+    pub fn laid(&self, name: &str) -> Option<&[u8]> {
+        self.changes.get(name)?.as_deref()
     }
 
     pub fn take_off(&mut self, name: &str) {

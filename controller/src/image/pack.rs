@@ -74,6 +74,11 @@ impl Default for Packer {
 }
 
 impl Packer {
+    /// Packs less, in a fourth of the time: for what is packed for one reader.
+    pub fn quick() -> Packer {
+        Packer(Compress::new(Compression::fast(), false))
+    }
+
     /// The parts as one piece that ends in a full flush.
     ///
     /// # Errors

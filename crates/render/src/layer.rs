@@ -91,18 +91,23 @@ impl<'a> Ground<'a> {
     /// # Errors
     /// [`Clash`] when a file meets a folder, or a path leaves the tree. Nothing of this entry is then there.
     pub fn lay(&mut self, overlay: &Arc<str>, piece: Piece) -> Result<(), Clash> {
-        let asked = clean(&piece.entry.path)
-            .ok_or_else(|| Clash::BadPath { overlay: overlay.to_string(), path: show(&piece.entry.path) })?;
         let folder = matches!(piece.entry.kind, Kind::Directory);
-        let path = self.through_links(overlay, &asked, folder)?;
-        self.make_parents(overlay, &path, &piece)?;
+        let path = if self.is_plain(&piece.entry.path, folder) {
+            piece.entry.path.clone()
+        } else {
+            let asked = clean(&piece.entry.path)
+                .ok_or_else(|| Clash::BadPath { overlay: overlay.to_string(), path: show(&piece.entry.path) })?;
+            let path = self.through_links(overlay, &asked, folder)?;
+            self.make_parents(overlay, &path, &piece)?;
+            path
+        };
         let placed = Placed {
             entry: Entry { path: path.clone(), ..piece.entry },
             overlay: Arc::clone(overlay),
             rendered: piece.rendered,
             whose: piece.whose,
         };
-        let Some(earlier) = self.tree.get(&path).cloned() else {
+        let Some(earlier) = self.tree.get(&path) else {
             self.tree.insert(path, placed);
             return Ok(());
         };
@@ -117,10 +122,24 @@ impl<'a> Ground<'a> {
                 earlier_kind: name_of(&earlier.entry.kind),
             }),
             _ => {
+                let earlier = earlier.clone();
                 self.replace(earlier, placed, piece.backup);
                 Ok(())
             }
         }
+    }
+
+    /// Whether a path as it is names a place below a folder of the tree: all folders above that are then folders of the
+    /// tree, too, and no link is on the way.
+    fn is_plain(&self, path: &[u8], folder: bool) -> bool {
+        let is_folder =
+            |path: &[u8]| matches!(self.tree.get(path), Some(Placed { entry, .. }) if entry.kind == Kind::Directory);
+        if folder {
+            return is_folder(path);
+        }
+        let Some(at) = path.iter().rposition(|byte| *byte == b'/') else { return false };
+        let (above, name) = (path.get(..at), path.get(at + 1..));
+        !matches!(name, None | Some(b"" | b"." | b"..")) && above.is_some_and(is_folder)
     }
 
     /// The finished tree sorted by path (so that folders come before what they hold), and what is worth a word.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -219,17 +219,31 @@ pub fn unescape(text: &str) -> String {
 }
 
 /// All that was read, each thing once, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ReadSet {
     reads: Vec<Read>,
     id: [u8; 32],
+    lines: OnceLock<String>,
 }
+
+impl PartialEq for ReadSet {
+    fn eq(&self, other: &ReadSet) -> bool {
+        self.reads == other.reads
+    }
+}
+
+impl Eq for ReadSet {}
 
 impl ReadSet {
     pub fn new(reads: BTreeSet<Read>) -> ReadSet {
         let mut digest = Sha256::new();
         reads.iter().for_each(|read| read.name(&mut digest));
-        ReadSet { reads: reads.into_iter().collect(), id: digest.finalize().into() }
+        ReadSet { reads: reads.into_iter().collect(), id: digest.finalize().into(), lines: OnceLock::new() }
+    }
+
+    /// A line for each, see [`Read::line`]. Written once: many nodes read the same.
+    pub fn lines(&self) -> &str {
+        self.lines.get_or_init(|| self.reads.iter().map(|read| read.line() + "\n").collect())
     }
 
     /// A digest over what was read, not over the state of it.
