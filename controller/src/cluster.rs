@@ -149,6 +149,17 @@ impl Shared {
         self.read();
     }
 
+    /// Reads the files again when warewulf.conf is no longer what the site had when it was read: it changed before anybody
+    /// looked at its stamp. Blocks.
+    pub fn catch_up(&self) {
+        let _reading = self.0.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current();
+        // One that cannot be read now was read before it became so: it is told like any other change.
+        if Site::read(current.site.conf_path.clone()).map_or(true, |now| now.conf != current.site.conf) {
+            self.read();
+        }
+    }
+
     /// What nodes were given and when they were seen.
     pub fn status(&self) -> &Book {
         &self.0.status
@@ -247,6 +258,8 @@ pub async fn watch(shared: Shared, shutdown: Shutdown) -> io::Result<()> {
     if let Err(error) = &watcher {
         tracing::warn!("files are not watched, each request looks for itself: {error}");
     }
+    // What changed before the watch was there rings no bell.
+    shared.fresh().await;
     let mut again = tokio::time::interval(MEND);
     again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -180,7 +180,7 @@ fn run(line: Line) -> anyhow::Result<()> {
         Command::Overlay(verbs) => overlay::run(&site, verbs),
         Command::Profile(verbs) => profile::run(&site, verbs),
         Command::Power(verbs) => power::run(&site, verbs),
-        Command::Server(arguments) => server::run(site, arguments),
+        Command::Server(arguments) => server::run(site, !line.global.emptyconf, arguments),
         Command::Ssh(arguments) => ssh::run(&site, &arguments),
         Command::Clean => clean(&site),
         Command::Genconfig(verbs) => genconfig::run(&site, verbs, Line::command()),

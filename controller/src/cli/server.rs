@@ -17,23 +17,30 @@ use crate::status::keep;
 #[derive(Debug, Args)]
 pub struct Arguments {}
 
-/// Runs until it is told to stop.
-pub fn run(site: Site, _arguments: Arguments) -> anyhow::Result<()> {
+/// Runs until it is told to stop. `from_file`: the site is what warewulf.conf says, and is to stay that.
+pub fn run(site: Site, from_file: bool, _arguments: Arguments) -> anyhow::Result<()> {
     log_to_stderr();
     raise_descriptor_limit();
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
-    runtime.block_on(daemon(site))
+    runtime.block_on(daemon(site, from_file))
 }
 
 /// Binds every socket, starts every server, then listens to signals.
-async fn daemon(site: Site) -> anyhow::Result<()> {
+async fn daemon(site: Site, from_file: bool) -> anyhow::Result<()> {
     let (trigger, shutdown) = serve::shutdown();
     // Signals are caught before the first socket is open: whoever sees it open may send one.
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let port = site.conf.warewulf.port;
-    let shared = tokio::task::spawn_blocking(move || Shared::new(site)).await?;
+    let begin = move || {
+        let shared = Shared::new(site);
+        if from_file {
+            shared.catch_up();
+        }
+        shared
+    };
+    let shared = tokio::task::spawn_blocking(begin).await?;
     // A copy: the snapshot would keep 10,000 nodes of the first generation in memory for good.
     let conf = &shared.current().site.conf.clone();
     let mut servers = JoinSet::new();

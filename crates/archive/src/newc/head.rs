@@ -159,10 +159,11 @@ fn encode(path: &[u8], fields: [u32; 11]) -> Vec<u8> {
 }
 
 fn hex(bytes: &mut Vec<u8>, number: u32) {
-    for shift in (0..32).step_by(4).rev() {
-        let digit = (number >> shift & 15) as u8;
-        bytes.push(if digit < 10 { b'0' + digit } else { b'A' + digit - 10 });
+    let mut digits = number.to_be_bytes().map(|byte| [byte >> 4, byte & 15]);
+    for digit in digits.as_flattened_mut() {
+        *digit += if *digit < 10 { b'0' } else { b'A' - 10 };
     }
+    bytes.extend_from_slice(digits.as_flattened());
 }
 
 fn check_path(path: &[u8]) -> Result<(), WriteError> {
