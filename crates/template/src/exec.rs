@@ -22,7 +22,11 @@ pub(crate) struct Exec<'a> {
     host: &'a mut dyn Host,
     cx: &'a Context<'a>,
     missing_key: MissingKey,
+    /// Of all templates that are running; those of the one that runs begin at `frame`, with its `$`.
     variables: Vec<(Arc<str>, Value)>,
+    frame: usize,
+    /// The name `$`.
+    dollar: Arc<str>,
     /// The tree that is being walked.
     tree: &'a str,
     /// What is being evaluated, as Go keeps it: where an error's line is told from.
@@ -55,8 +59,19 @@ impl<'a> Exec<'a> {
         missing_key: MissingKey,
     ) -> Self {
         let tree = template.name();
-        let (variables, scratch) = (Vec::new(), Vec::new());
-        Self { template, host, cx, missing_key, variables, tree, at: Span::default(), depth: 0, scratch }
+        Self {
+            template,
+            host,
+            cx,
+            missing_key,
+            variables: Vec::new(),
+            frame: 0,
+            dollar: Arc::from("$"),
+            tree,
+            at: Span::default(),
+            depth: 0,
+            scratch: Vec::new(),
+        }
     }
 
     pub(crate) fn run(mut self, data: &Value) -> Result<Ending, Error> {
@@ -77,10 +92,12 @@ impl<'a> Exec<'a> {
 
     fn tree(&mut self, tree: &'a Tree, dot: &Value) -> Run<()> {
         let outer = std::mem::replace(&mut self.tree, &tree.name);
-        let variables = std::mem::replace(&mut self.variables, vec![(Arc::from("$"), dot.clone())]);
+        let frame = std::mem::replace(&mut self.frame, self.variables.len());
+        self.variables.push((Arc::clone(&self.dollar), dot.clone()));
         self.list(&tree.root, dot)?;
         self.tree = outer;
-        self.variables = variables;
+        self.variables.truncate(self.frame);
+        self.frame = frame;
         Ok(())
     }
 
@@ -224,14 +241,16 @@ impl<'a> Exec<'a> {
     }
 
     fn variable(&self, name: &str, span: Span) -> Run<Value> {
-        match self.variables.iter().rev().find(|(n, _)| **n == *name) {
+        let own = self.variables.get(self.frame..).unwrap_or_default();
+        match own.iter().rev().find(|(n, _)| **n == *name) {
             Some((_, value)) => Ok(value.clone()),
             None => Err(self.wrong(span, format!("undefined variable: {name}"))),
         }
     }
 
     fn assign(&mut self, name: &str, value: Value, span: Span) -> Run<()> {
-        match self.variables.iter_mut().rev().find(|(n, _)| **n == *name) {
+        let own = self.variables.get_mut(self.frame..).unwrap_or_default();
+        match own.iter_mut().rev().find(|(n, _)| **n == *name) {
             Some((_, slot)) => {
                 *slot = value;
                 Ok(())

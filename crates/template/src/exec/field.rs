@@ -45,7 +45,7 @@ impl<'a> Exec<'a> {
         Ok(found)
     }
 
-    fn field(&mut self, value: &Value, name: &str, span: Span, args: Vec<Value>) -> Run<Value> {
+    fn field(&mut self, value: &Value, name: &Arc<str>, span: Span, args: Vec<Value>) -> Run<Value> {
         self.step(span)?;
         match value {
             Value::Missing if self.missing_key == MissingKey::Error => {
@@ -57,7 +57,7 @@ impl<'a> Exec<'a> {
                 Some(value) if args.is_empty() => Ok(value),
                 found => self.no_entry(value, found, name, span, &args),
             },
-            Value::Map(map) if map.ty().key == Type::Text => match map.entry(&Key::from(name)) {
+            Value::Map(map) if map.ty().key == Type::Text => match map.entry(&Key::Text(name.into())) {
                 Some(value) if args.is_empty() => Ok(value),
                 found => self.no_entry(value, found, name, span, &args),
             },

@@ -11,12 +11,15 @@ use translate::Translation;
 
 use crate::error::Failure;
 
-/// A compiled pattern.
+/// A compiled pattern. Clones share what it remembers while it searches; a clone of `Regex` would begin anew.
 #[derive(Clone, Debug)]
-pub struct Re2 {
+pub struct Re2(Arc<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
     regex: Regex,
     /// The names of the groups from 1 on. Go lets several have one name.
-    names: Arc<[Option<String>]>,
+    names: Vec<Option<String>>,
     /// Go's Split asks whether the pattern was empty.
     empty: bool,
     weight: usize,
@@ -45,17 +48,17 @@ impl Re2 {
                     _ => format!("error parsing regexp: invalid syntax: `{pattern}`"),
                 },
             )?;
-        Ok(Re2 { regex, names: names.into(), empty: pattern.is_empty(), weight })
+        Ok(Re2(Arc::new(Compiled { regex, names, empty: pattern.is_empty(), weight })))
     }
 
     /// How many letters it would have, were all repetitions written out.
     pub fn weight(&self) -> usize {
-        self.weight
+        self.0.weight
     }
 
     /// Whether it matches anywhere.
     pub fn matches(&self, text: &str) -> bool {
-        self.regex.is_match(text.as_bytes()) && self.found(text).next().is_some()
+        self.0.regex.is_match(text.as_bytes()) && self.found(text).next().is_some()
     }
 
     /// The leftmost match.
@@ -65,7 +68,7 @@ impl Re2 {
 
     /// All matches. `\B` is ASCII's, and would hold inside of a character too.
     fn found<'t>(&self, text: &'t str) -> impl Iterator<Item = Match<'t>> {
-        self.regex.find_iter(text.as_bytes()).filter(move |found| !splits(text, found))
+        self.0.regex.find_iter(text.as_bytes()).filter(move |found| !splits(text, found))
     }
 
     /// How many matches there are.
@@ -91,7 +94,7 @@ impl Re2 {
     ) -> Result<String, E> {
         let mut out = String::new();
         let mut end = 0;
-        for groups in self.regex.captures_iter(text.as_bytes()) {
+        for groups in self.0.regex.captures_iter(text.as_bytes()) {
             let Some(whole) = groups.get(0).filter(|whole| !splits(text, whole)) else { continue };
             out.push_str(text.get(end..whole.start()).unwrap_or(""));
             self.expand(&mut out, replacement, (text, &groups), &mut pay)?;
@@ -128,7 +131,7 @@ impl Re2 {
         if most == 0 {
             return Vec::new();
         }
-        if !self.empty && text.is_empty() {
+        if !self.0.empty && text.is_empty() {
             return vec![""];
         }
         let mut pieces = Vec::new();
@@ -188,7 +191,7 @@ impl Re2 {
 
     /// The first group of that name that took part.
     fn named<'t>(&self, name: &str, groups: &Captures<'t>) -> Option<Match<'t>> {
-        let numbered = self.names.iter().enumerate();
+        let numbered = self.0.names.iter().enumerate();
         numbered.filter(|(_, own)| own.as_deref() == Some(name)).find_map(|(i, _)| groups.get(i + 1))
     }
 }

@@ -110,6 +110,13 @@ impl From<&[u8]> for Text {
     }
 }
 
+/// Without a copy.
+impl From<&Arc<str>> for Text {
+    fn from(s: &Arc<str>) -> Self {
+        Self(Arc::from(Arc::clone(s)))
+    }
+}
+
 impl From<Arc<[u8]>> for Text {
     fn from(bytes: Arc<[u8]>) -> Self {
         Self(bytes)
