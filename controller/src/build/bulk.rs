@@ -11,7 +11,8 @@ use model::Node;
 
 use super::files::{Files, Form};
 use super::make::build_locked;
-use super::store::{Draft, Store};
+use super::maker::Draft;
+use super::store::Store;
 use super::{BuildError, OverlayKind, Workshop, shelf};
 
 /// What became of one archive: words about it, or why it was not built.

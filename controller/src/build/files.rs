@@ -10,9 +10,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::maker::{Draft, Maker};
 use super::record::{Record, identity};
 use super::splice::{self, Part};
-use super::store::{Draft, Maker, Store};
+use super::store::Store;
 use super::{OverlayKind, group, shelf};
 use crate::site::Site;
 use crate::store::publish;

@@ -5,7 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use super::files::Files;
-use super::store::{Draft, Store};
+use super::maker::Draft;
+use super::store::Store;
 use super::{OverlayKind, shelf};
 use crate::site::Site;
 

@@ -20,8 +20,9 @@ use sha2::{Digest, Sha256};
 use super::bodies::Bodies;
 use super::files::{Files, Form};
 use super::held::{Alike, Stack};
+use super::maker::{Draft, Maker};
 use super::record::{Dates, Record, hex};
-use super::store::{Draft, Maker, should_sweep};
+use super::store::should_sweep;
 use super::{BuildError, OverlayKind, Workshop, runs, shelf};
 
 /// Of so many templates that are no longer there moments are kept.

@@ -16,13 +16,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::group;
-use super::held::Held;
+use super::maker::{Draft, Maker};
+use super::opened::{Open, Opened};
 use super::recipe::{self, Piece, Place, Recipe};
 use super::record::Record;
 use super::shelf::{self, Shelf};
-use super::span::Span;
-use super::splice::{Part, Splicer};
-use crate::image::pack;
+use super::splice::Part;
 use crate::site::Site;
 use crate::store::publish;
 
@@ -370,107 +369,8 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What is to change on a shelf.
-#[derive(Debug)]
-pub struct Draft {
-    number: u32,
-    /// By name; `None`: it is taken off.
-    changes: BTreeMap<String, Option<Vec<u8>>>,
-}
-
-impl Draft {
-    pub fn new(number: u32) -> Draft {
-        Draft { number, changes: BTreeMap::new() }
-    }
-
-    pub fn lay(&mut self, name: &str, recipe: Vec<u8>) {
-        self.changes.insert(name.to_owned(), Some(recipe));
-    }
-
-    /// The recipe that was laid under this name.
-    pub fn laid(&self, name: &str) -> Option<&[u8]> {
-        self.changes.get(name)?.as_deref()
-    }
-
-    pub fn take_off(&mut self, name: &str) {
-        self.changes.insert(name.to_owned(), None);
-    }
-}
-
-/// How pieces are made and written.
-#[derive(Debug)]
-pub struct Maker<'a> {
-    pub splicer: &'a Splicer,
-    /// Of a group: who builds then waits for the disk once, at the end.
-    pub held: Option<&'a Held>,
-    /// Of a group: the shelf that recipes come to stand on.
-    pub draft: Option<&'a mut Draft>,
-    /// Counts new shared pieces since the last sweep.
-    pub fresh: &'a AtomicUsize,
-}
-
-impl Maker<'_> {
-    fn keep_in_mind(&self, part: &Part, packed: u64) {
-        if let Some(held) = self.held {
-            held.note_stored(part.digest, packed);
-        }
-    }
-}
-
 /// Whether it is time to look for pieces without use, after so many new ones; says so once.
 #[must_use]
 pub fn should_sweep(fresh: &AtomicUsize) -> bool {
     fresh.load(Ordering::Relaxed) >= SWEEP_AFTER && fresh.swap(0, Ordering::Relaxed) >= SWEEP_AFTER
-}
-
-/// A recipe, and its pieces open.
-#[derive(Debug)]
-pub struct Open {
-    pub recipe: Recipe,
-    places: Vec<Opened>,
-}
-
-#[derive(Debug)]
-enum Opened {
-    Here {
-        file: Arc<File>,
-        at: u64,
-    },
-    /// Packed, then as it is.
-    Shared(Arc<File>),
-}
-
-impl Open {
-    /// The archive as gzip.
-    pub fn packed(&self) -> Vec<Span> {
-        let mut spans = vec![Span::from(pack::HEADER.to_vec())];
-        for (piece, place) in self.recipe.pieces.iter().zip(&self.places) {
-            let (file, at) = match place {
-                Opened::Here { file, at } => (file, *at),
-                Opened::Shared(file) => (file, 0),
-            };
-            spans.push(Span::File { file: Arc::clone(file), at, length: piece.packed });
-        }
-        spans.push(Span::from(self.recipe.ending()));
-        spans
-    }
-
-    /// The archive as it is.
-    ///
-    /// # Errors
-    /// When the recipe cannot be read, or its bytes are not what they should be.
-    pub fn plain(&self) -> io::Result<Vec<Span>> {
-        let mut spans = Vec::with_capacity(self.places.len());
-        for (piece, place) in self.recipe.pieces.iter().zip(&self.places) {
-            spans.push(match place {
-                Opened::Here { file, at } => {
-                    let mut packed = vec![0; usize::try_from(piece.packed).map_err(io::Error::other)?];
-                    file.read_exact_at(&mut packed, *at)?;
-                    Span::from(pack::inflate(&packed, piece.length)?)
-                }
-                Opened::Shared(file) => Span::File { file: Arc::clone(file), at: piece.packed, length: piece.length },
-            });
-        }
-        Ok(spans)
-    }
 }

@@ -83,7 +83,8 @@ impl Built {
 fn fresh(count: u32, form: Form) -> anyhow::Result<String> {
     let site = Site::lay()?;
     if form == Form::Files {
-        let need = u64::from(count) * (8 << 20);
+        // Two archives of a node, plain and packed.
+        let need = u64::from(count) * (9 << 19);
         let free = nix::sys::statvfs::statvfs(&site.at("provision"))?;
         let free = free.blocks_available() * free.fragment_size();
         if free < need {
