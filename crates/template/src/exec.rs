@@ -16,6 +16,8 @@ use crate::value::Value;
 
 /// How deep lists, pipelines and template calls may nest at run time.
 const DEPTH: usize = 320;
+/// Bytes of an error's message.
+const LONGEST: usize = 4096;
 
 pub(crate) struct Exec<'a> {
     template: &'a Template,
@@ -322,11 +324,21 @@ impl<'a> Exec<'a> {
             Failure::Nearest { message, nearest } => (ErrorKind::Exec, message, Some(nearest)),
             other => (ErrorKind::Exec, other.to_string(), None),
         };
+        let message = short(message);
         let source = self.template.source();
         // In an action of several lines the line is Go's; in one line we know the place better.
         let span = if source.line(span) == source.line(self.at) { span } else { self.at };
         Stop::Error(Box::new(source.error(kind, Some(self.tree), span, message, nearest)))
     }
+}
+
+/// Functions quote what they were given, which may be a whole file.
+fn short(mut message: String) -> String {
+    if message.len() > LONGEST {
+        message.truncate(message.floor_char_boundary(LONGEST));
+        message.push_str("...");
+    }
+    message
 }
 
 /// Whether nil can stand for such a parameter, and what it is then.

@@ -27,6 +27,14 @@ fn node() -> Value {
 }
 
 #[test]
+fn an_error_quotes_only_so_much() {
+    let text = r#"{{ mustRegexMatch (repeat 100000 "é(") "x" }}"#;
+    let error = template::render("t", text, &Value::Nil).unwrap_err().to_string();
+    assert!(error.contains("expression nests too deeply: `é(é("), "{error}");
+    assert!(error.ends_with("...") && error.len() < 4300, "{} bytes", error.len());
+}
+
+#[test]
 fn an_error_names_file_line_column_expression_and_the_nearest_name() {
     for (text, wanted) in [
         (

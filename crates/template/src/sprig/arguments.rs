@@ -61,6 +61,12 @@ pub(super) fn unmark(made: &str) -> Vec<u8> {
     bytes
 }
 
+impl Marked<'static> {
+    pub(super) fn plain(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
+
 impl Marked<'_> {
     pub(super) fn text(&self) -> &str {
         &self.0

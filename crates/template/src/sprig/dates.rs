@@ -1,6 +1,6 @@
 //! Dates: shown by Go's layouts, moved, read; spans of time.
 
-use super::arguments::{text, value};
+use super::arguments::{Marked, marked, text, value};
 use super::moments::rounded;
 use super::{Answer, Native, native};
 use crate::context::Context;
@@ -12,13 +12,15 @@ use crate::value::{IntKind, Value};
 pub(crate) const TABLE: &[Native] = &[
     native("now", &[], |_, cx| Ok(Value::Time(cx.world.now()))),
     native("date", &[Param::Text, Param::Any], |args, cx| {
-        show(&text(args, 0), value(args, 1), cx.world.local_zone(), cx)
+        show(&marked(args, 0), value(args, 1), cx.world.local_zone(), cx)
     }),
     native("dateInZone", &[Param::Text, Param::Any, Param::Text], in_zone),
     native("date_in_zone", &[Param::Text, Param::Any, Param::Text], in_zone),
-    native("htmlDate", &[Param::Any], |args, cx| show("2006-01-02", value(args, 0), cx.world.local_zone(), cx)),
+    native("htmlDate", &[Param::Any], |args, cx| {
+        show(&Marked::plain("2006-01-02"), value(args, 0), cx.world.local_zone(), cx)
+    }),
     native("htmlDateInZone", &[Param::Any, Param::Text], |args, cx| {
-        show("2006-01-02", value(args, 0), zone(&text(args, 1), cx), cx)
+        show(&Marked::plain("2006-01-02"), value(args, 0), zone(&text(args, 1), cx), cx)
     }),
     native("dateModify", &[Param::Text, Param::Time], |args, _| moved(args).or_else(|_| Ok(value(args, 1).clone()))),
     native("date_modify", &[Param::Text, Param::Time], |args, _| moved(args).or_else(|_| Ok(value(args, 1).clone()))),
@@ -78,7 +80,7 @@ pub(crate) fn time_source(time: &Time) -> String {
 }
 
 fn in_zone(args: &[Value], cx: &Context<'_>) -> Answer {
-    show(&text(args, 0), value(args, 1), zone(&text(args, 2), cx), cx)
+    show(&marked(args, 0), value(args, 1), zone(&text(args, 2), cx), cx)
 }
 
 /// UTC where nobody knows the zone.
@@ -91,14 +93,14 @@ pub(super) fn zone(name: &str, cx: &Context<'_>) -> Zone {
 }
 
 /// A time, or seconds since 1970; anything else is now.
-fn show(format: &str, date: &Value, zone: Zone, cx: &Context<'_>) -> Answer {
+fn show(format: &Marked<'_>, date: &Value, zone: Zone, cx: &Context<'_>) -> Answer {
     let time = match date {
         Value::Time(time) => time.clone(),
         Value::Int(IntKind::Int | IntKind::I64 | IntKind::I32, seconds) => Time::unix(*seconds, 0, Zone::Utc),
         _ => cx.world.now(),
     };
-    cx.fuel.bytes(format.len().saturating_mul(4))?;
-    Ok(Value::from(layout::format(&time.in_zone(zone), format)))
+    cx.fuel.bytes(format.text().len().saturating_mul(4))?;
+    Ok(Value::Text(format.back(&layout::format(&time.in_zone(zone), format.text()))))
 }
 
 fn moved(args: &[Value]) -> Answer {

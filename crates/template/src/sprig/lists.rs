@@ -209,7 +209,7 @@ fn slice(args: &[Value], cx: &Context<'_>) -> Answer {
 fn concat(args: &[Value], cx: &Context<'_>) -> Answer {
     let mut all = Vec::new();
     for (i, arg) in args.iter().enumerate() {
-        if !matches!(arg, Value::List(_) | Value::Bytes(_)) {
+        if !matches!(arg.underlying().as_ref(), Value::List(_) | Value::Bytes(_)) {
             return Err(format!("Cannot concat type {} as list", arg.kind_name()).into());
         }
         all.append(&mut items(args, i, "", cx)?);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Answer;
-use super::arguments::{int, text, value};
+use super::arguments::{int, marked, value};
 use super::dates::time_text;
 use crate::context::Context;
 use crate::error::Failure;
@@ -49,9 +49,9 @@ const fn with(
 
 const METHODS: &[Method] = &[
     with("Format", &[Param::Text], |time, args, cx| {
-        let format = text(args, 0);
-        cx.fuel.bytes(format.len().saturating_mul(4))?;
-        Ok(layout::format(time, &format).into())
+        let format = marked(args, 0);
+        cx.fuel.bytes(format.text().len().saturating_mul(4))?;
+        Ok(Value::Text(format.back(&layout::format(time, format.text()))))
     }),
     with("Add", &[Param::Object(SPAN)], |time, args, _| Ok(Value::Time(time.plus(nanoseconds(args))))),
     with("Truncate", &[Param::Object(SPAN)], |time, args, _| {
