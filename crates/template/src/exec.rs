@@ -164,12 +164,12 @@ impl<'a> Exec<'a> {
     /// The value of a pipeline; a nil interface comes out as no value.
     fn pipe(&mut self, pipe: &'a Pipe, dot: &Value) -> Run<Value> {
         self.at = pipe.span;
-        let mut value: Option<Value> = None;
-        for command in &pipe.commands {
-            let next = self.command(command, dot, value)?;
-            value = Some(if matches!(next, Value::Nil) { Value::Missing } else { next });
+        let Some((first, others)) = pipe.commands.split_first() else { return Ok(Value::Missing) };
+        let some = |value| if matches!(value, Value::Nil) { Value::Missing } else { value };
+        let mut value = some(self.command(first, dot, None)?);
+        for command in others {
+            value = some(self.command(command, dot, Some(value))?);
         }
-        let value = value.unwrap_or_default();
         for name in &pipe.variables {
             if pipe.assigns {
                 self.assign(name, value.clone(), pipe.span)?;
@@ -186,15 +186,18 @@ impl<'a> Exec<'a> {
         if !matches!(head.kind, ExprKind::Pipe(_)) {
             self.at = head.place();
         }
+        let bare = last.is_none() && command.args.is_empty();
         match &head.kind {
+            ExprKind::Field(path) if bare => self.follow(dot, path, head.span),
+            ExprKind::Variable(name, path) if bare => self.follow(self.variable(name, head.span)?, path, head.span),
             ExprKind::Function(function) => self.call(function, command.span, head.span, &command.args, last, dot),
             ExprKind::Field(path) => self.path(dot.clone(), path, head.span, &command.args, last, dot),
             ExprKind::Variable(name, path) if !path.is_empty() => {
-                let value = self.variable(name, head.span)?;
+                let value = self.variable(name, head.span)?.clone();
                 self.path(value, path, head.span, &command.args, last, dot)
             }
             ExprKind::Chain(inner, path) => self.chain(inner, path, head.span, &command.args, last, dot),
-            _ if last.is_some() || !command.args.is_empty() => Err(self.not_a_function(head.span)),
+            _ if !bare => Err(self.not_a_function(head.span)),
             ExprKind::Nil => Err(self.wrong(head.span, "nil is not a command")),
             _ => self.operand(head, dot),
         }
@@ -225,11 +228,8 @@ impl<'a> Exec<'a> {
                 None => Err(self.wrong(expr.span, "overflows int")),
             },
             ExprKind::Text(text) => Ok(Value::Text(text.clone())),
-            ExprKind::Field(path) => self.path(dot.clone(), path, expr.span, &[], None, dot),
-            ExprKind::Variable(name, path) => {
-                let value = self.variable(name, expr.span)?;
-                if path.is_empty() { Ok(value) } else { self.path(value, path, expr.span, &[], None, dot) }
-            }
+            ExprKind::Field(path) => self.follow(dot, path, expr.span),
+            ExprKind::Variable(name, path) => self.follow(self.variable(name, expr.span)?, path, expr.span),
             ExprKind::Chain(inner, path) => self.chain(inner, path, expr.span, &[], None, dot),
             ExprKind::Function(function) => self.call(function, expr.span, expr.span, &[], None, dot),
             ExprKind::Pipe(pipe) => {
@@ -242,10 +242,10 @@ impl<'a> Exec<'a> {
         }
     }
 
-    fn variable(&self, name: &str, span: Span) -> Run<Value> {
+    fn variable(&self, name: &str, span: Span) -> Run<&Value> {
         let own = self.variables.get(self.frame..).unwrap_or_default();
         match own.iter().rev().find(|(n, _)| **n == *name) {
-            Some((_, value)) => Ok(value.clone()),
+            Some((_, value)) => Ok(value),
             None => Err(self.wrong(span, format!("undefined variable: {name}"))),
         }
     }

@@ -21,13 +21,13 @@ impl<'a> Exec<'a> {
         dot: &Value,
     ) -> Run<Value> {
         let Some((end, way)) = path.split_last() else { return Ok(value) };
-        for name in way {
-            value = self.field(&value, name, span, Vec::new())?;
+        if !way.is_empty() {
+            value = self.follow(&value, way, span)?;
         }
         // Only methods take arguments: what has none is said before they are evaluated.
         if !matches!(value, Value::Object(_) | Value::Time(_)) {
             let given = !args.is_empty() || last.is_some();
-            return self.field(&value, end, span, if given { vec![Value::Nil] } else { Vec::new() });
+            return self.field(&value, end, span, if given { &[Value::Nil] } else { &[] });
         }
         if let Value::Time(time) = &value {
             return self.time_method(time, end, span, args, last, dot);
@@ -40,12 +40,22 @@ impl<'a> Exec<'a> {
         }
         values.extend(last);
         let after = std::mem::replace(&mut self.at, at);
-        let found = self.field(&value, end, span, values)?;
+        let found = self.field(&value, end, span, &values)?;
         self.at = after;
         Ok(found)
     }
 
-    fn field(&mut self, value: &Value, name: &Arc<str>, span: Span, args: Vec<Value>) -> Run<Value> {
+    /// Follows a path that has no arguments: nothing but what it leads to is cloned.
+    pub(super) fn follow(&self, value: &Value, path: &[Arc<str>], span: Span) -> Run<Value> {
+        let Some((first, way)) = path.split_first() else { return Ok(value.clone()) };
+        let mut value = self.field(value, first, span, &[])?;
+        for name in way {
+            value = self.field(&value, name, span, &[])?;
+        }
+        Ok(value)
+    }
+
+    fn field(&self, value: &Value, name: &Arc<str>, span: Span, args: &[Value]) -> Run<Value> {
         self.step(span)?;
         match value {
             Value::Missing if self.missing_key == MissingKey::Error => {
@@ -55,14 +65,23 @@ impl<'a> Exec<'a> {
             Value::Nil => Err(self.wrong(span, format!("nil pointer evaluating interface {{}}.{name}"))),
             Value::Dict(dict) => match dict.entry(name.as_bytes()) {
                 Some(value) if args.is_empty() => Ok(value),
-                found => self.no_entry(value, found, name, span, &args),
+                found => self.no_entry(value, found, name, span, args),
             },
             Value::Map(map) if map.ty().key == Type::Text => match map.entry(&Key::Text(name.into())) {
                 Some(value) if args.is_empty() => Ok(value),
-                found => self.no_entry(value, found, name, span, &args),
+                found => self.no_entry(value, found, name, span, args),
             },
-            Value::Object(object) => self.member(object, name, span, &args),
-            Value::Time(time) => self.time_method(time, name, span, &[], None, &Value::Missing),
+            Value::Object(object) => self.member(object, name, span, args),
+            Value::Time(time) => match sprig::method_of_time(name) {
+                Some(method) if method.params.is_empty() => {
+                    (method.run)(time, &[], self.cx).map_err(|failure| self.method_failed(name, span, failure))
+                }
+                Some(method) => {
+                    let (want, got) = (method.params.len(), 0);
+                    Err(self.method_failed(name, span, Failure::Arguments { want, got }))
+                }
+                None => Err(self.no_field(value, name, span)),
+            },
             _ => Err(self.no_field(value, name, span)),
         }
     }
@@ -115,7 +134,7 @@ impl<'a> Exec<'a> {
         }
     }
 
-    fn member(&mut self, object: &Arc<dyn Object>, name: &str, span: Span, args: &[Value]) -> Run<Value> {
+    fn member(&self, object: &Arc<dyn Object>, name: &str, span: Span, args: &[Value]) -> Run<Value> {
         if let Some(done) = object.method(name, args, self.cx) {
             return done.map_err(|failure| self.method_failed(name, span, failure));
         }
