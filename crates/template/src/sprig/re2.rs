@@ -27,6 +27,8 @@ struct Compiled {
 
 /// Most memory that a compiled pattern may take, bytes: a template is no place for more.
 const SIZE_LIMIT: usize = 4 << 20;
+/// Most memory that its searches may keep for each thread, bytes; with less they are slower, never wrong.
+const SEARCH_LIMIT: usize = 256 << 10;
 
 impl Re2 {
     /// Compiles a pattern written for Go (RE2 syntax: no look-around, no back references; `\d \w \s \b` are ASCII).
@@ -39,15 +41,16 @@ impl Re2 {
         let Translation { out: translated, names, weight, .. } = Translation::of(pattern)?;
         let weight = weight.max(pattern.len());
         pay(weight)?;
-        let regex =
-            regex::bytes::RegexBuilder::new(&translated).size_limit(SIZE_LIMIT).build().map_err(
-                |error| match error {
-                    regex::Error::CompiledTooBig(_) => {
-                        format!("error parsing regexp: expression too large: `{pattern}`")
-                    }
-                    _ => format!("error parsing regexp: invalid syntax: `{pattern}`"),
-                },
-            )?;
+        let regex = regex::bytes::RegexBuilder::new(&translated)
+            .size_limit(SIZE_LIMIT)
+            .dfa_size_limit(SEARCH_LIMIT)
+            .build()
+            .map_err(|error| match error {
+                regex::Error::CompiledTooBig(_) => {
+                    format!("error parsing regexp: expression too large: `{pattern}`")
+                }
+                _ => format!("error parsing regexp: invalid syntax: `{pattern}`"),
+            })?;
         Ok(Re2(Arc::new(Compiled { regex, names, empty: pattern.is_empty(), weight })))
     }
 
