@@ -11,7 +11,7 @@ use anyhow::{Context, bail, ensure};
 use crate::undo;
 
 /// Counted up when the recipe below changes, so that a cached image of an older recipe is not taken for it.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// What a node in RAM that lives for a minute does not need.
 const MASKED: &[&str] = &[
@@ -57,8 +57,21 @@ const DROPPED: &[&str] = &[
     "boot",
 ];
 
-/// The modules of the kernel that a machine here can use; what they need comes with them.
-const MODULES: &[&str] = &["virtio_net", "virtio_pci", "virtio-rng", "autofs4", "configfs", "efivarfs", "qemu_fw_cfg"];
+/// The modules of the kernel that a machine here can use, and the networks that it can have; what they need comes with them.
+const MODULES: &[&str] = &[
+    "virtio_net",
+    "virtio_pci",
+    "virtio-rng",
+    "autofs4",
+    "configfs",
+    "efivarfs",
+    "qemu_fw_cfg",
+    "bonding",
+    "8021q",
+    "bridge",
+    "veth",
+    "virtio_blk",
+];
 
 /// The folder with the image's root, made if need be.
 ///
@@ -103,7 +116,7 @@ pub(crate) fn once(
 }
 
 fn make(folder: &Path, root: &Path) -> anyhow::Result<()> {
-    debian(folder, root, "systemd-sysv,udev,iproute2")
+    debian(folder, root, "systemd-sysv,udev,kmod,iproute2")
 }
 
 /// A small Debian with these packages, our kernel, and a shell on the serial line.

@@ -12,13 +12,16 @@ use crate::image::{answer, once, rootfs};
 use crate::{place, undo};
 
 /// Counted up when the recipe below changes.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// What is unpacked, with all that it depends on.
 const PACKAGES: &[&str] = &[
     "netplan.io",
     "network-manager",
     "ifupdown",
+    "ifenslave",
+    "bridge-utils",
+    "vlan",
     "xfsprogs",
     "btrfs-progs",
     "dosfstools",
@@ -86,6 +89,16 @@ pub fn programs(cache: &Path) -> anyhow::Result<PathBuf> {
     })
 }
 
+/// A disk with that root, to write on.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn disk(cache: &Path, path: &Path) -> anyhow::Result<()> {
+    let root = programs(cache)?;
+    fs::File::create(path)?.set_len(1 << 30)?;
+    answer(Command::new("mkfs.ext4").args(["-q", "-F", "-O", "^has_journal", "-d"]).arg(root).arg(path)).map(|_| ())
+}
+
 /// The files that one archive of overlays brings to a node.
 #[derive(Debug)]
 pub struct Given {
@@ -120,8 +133,8 @@ impl Given {
         self.folder.path().join(path.trim_start_matches('/'))
     }
 
-    /// What a script for sh says (on stderr, too) that runs as root on a system with these files, in a network of its own.
-    /// /sys is read-only there, which makes udev's part of the world stand still.
+    /// What a script for sh says (on stderr, too) that runs as root on a system with these files, with a network and a
+    /// host name of its own. /sys is read-only there, which makes udev's part of the world stand still.
     ///
     /// # Errors
     /// When it ends with anything but 0; what it said is in the message.
@@ -143,7 +156,9 @@ impl Given {
             exec chroot \"$0/root\" /bin/sh -c \"$3\" 2>&1";
         let stage = undo::Folder::temporary("stage")?;
         let mut command = Command::new("timeout");
-        command.args([PATIENCE, "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-ec", STAGE]);
+        // NetworkManager gives the machine a name, too: it shall be nobody else's.
+        command.args([PATIENCE, "unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child"]);
+        command.args(["sh", "-ec", STAGE]);
         command.arg(stage.path()).arg(self.folder.path()).arg(&self.programs).arg(script).stdin(Stdio::null());
         crate::sys::tie(&mut command, None);
         let output = command.output().context("cannot run unshare")?;

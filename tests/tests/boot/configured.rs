@@ -1,5 +1,6 @@
-//! A machine with two cards that has everything of its node from the distribution overlays: names of cards, addresses, a
-//! route, packet sizes, name servers, hosts, a mount, keys, a time zone, what stands above the login. Asked is the machine.
+//! A machine with five cards that has everything of its node from the distribution overlays: names of cards, a bond, VLANs
+//! over it and over a card, a bridge, addresses, routes, packet sizes, name servers, hosts, a mount, keys, a time zone, what
+//! stands above the login. Asked is the machine. InfiniBand no machine here can have.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,20 +10,37 @@ use tests::{Machine, Net, Vm};
 
 use crate::scenario::{PATIENCE, Scenario};
 use crate::site;
+use crate::stacks;
 
 const LAN: &str = "52:54:00:10:00:51";
 const FAST: &str = "52:54:00:10:00:52";
+/// Two for a bond, one for a bridge.
+const MORE: [&str; 3] = ["52:54:00:10:00:53", "52:54:00:10:00:54", "52:54:00:10:00:55"];
 
 const SYSTEM: &str = "wwinit,wwclient,hosts,fstab,hostname,ssh.host_keys,issue,resolv,systemd.netname,systemd.networkd,\
-                      localtime";
+                      ifupdown,NetworkManager,localtime";
 const RUNTIME: &str = "hosts,ssh.authorized_keys,syncuser,lab";
+
+/// What has an address.
+const CARDS: [&str; 6] = ["lan0", "fast0", "bond0", "bond0.40", "fast0.50", "br0"];
 
 /// What the machine is asked, a name and a question each.
 const QUESTIONS: &[(&str, &str)] = &[
     ("name", "uname -n; cat /etc/hostname"),
-    ("cards", "for c in lan0 fast0; do ip -o addr show dev $c scope global; done | awk '{print $2, $4}'"),
-    ("sizes", "cat /sys/class/net/lan0/mtu /sys/class/net/fast0/mtu"),
-    ("routes", "ip route show proto static"),
+    (
+        "up",
+        "/lib/systemd/systemd-networkd-wait-online --timeout=120 $(for c in $CARDS; do echo -i $c; done) && echo up",
+    ),
+    ("cards", "for c in $CARDS; do ip -o addr show dev $c scope global; done | awk '{print $2, $4}'"),
+    ("sizes", "for c in $CARDS; do echo $c $(cat /sys/class/net/$c/mtu); done"),
+    ("routes", "ip route show proto static; ip -6 route show proto static | sed 's/ metric .*//'"),
+    (
+        "bond",
+        "cat /sys/class/net/bond0/address; cd /sys/class/net/bond0; echo lower_*
+        grep '^\\(Bonding Mode\\|Transmit\\|MII\\|Up D\\|Down D\\)' /proc/net/bonding/bond0",
+    ),
+    ("vlans", "sed 1,2d /proc/net/vlan/config | tr -d ' ' | sort"),
+    ("bridge", "ls /sys/class/net/br0/brif; cat /sys/class/net/br0/address /sys/class/net/br0/bridge/stp_state"),
     ("resolver", "grep -v '^#' /etc/resolv.conf"),
     ("hosts", "getent hosts n6 n6-default warewulf | awk '{print $1}'"),
     ("mount", "findmnt -no SOURCE,FSTYPE,TARGET /scratch; stat -fc %b:%S /scratch"),
@@ -31,18 +49,35 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("users", "getent passwd ada; getent group ada"),
     (
         "networkd",
-        "for c in lan0 fast0; do grep -h '^\\(ADMIN\\|OPER\\)_STATE=' /run/systemd/netif/links/$(cat /sys/class/net/$c/ifindex); done",
+        "for c in $CARDS; do
+            echo $c $(sed -n 's/^\\(ADMIN\\|OPER\\)_STATE=//p' /run/systemd/netif/links/$(cat /sys/class/net/$c/ifindex))
+        done",
     ),
     ("failed", "systemctl --failed --no-legend --plain"),
+    // Somebody in the VLAN of the bond, at another card: what comes from there has gone over both cables with its tag. No
+    // server listens, and only who heard the question can say so.
+    (
+        "carried",
+        "ip netns add far
+        ip link add link fast0 name far40 type vlan id 40
+        ip link set far40 netns far
+        ip -n far addr add 10.40.0.9/24 dev far40
+        ip -n far link set far40 up
+        for try in 1 2 3 4 5; do
+            said=$(ip netns exec far timeout 10 bash -c ': </dev/tcp/10.40.0.51/9' 2>&1)
+            case $said in *refused*) echo refused; break ;; esac
+            echo \"$said\" | head -n 1
+        done",
+    ),
 ];
 
 #[derive(Debug)]
-struct Record {
+pub struct Record {
     answers: BTreeMap<String, String>,
     console: String,
 }
 
-static CONFIGURED: Scenario<Record> = Scenario::new(|| {
+pub static CONFIGURED: Scenario<Record> = Scenario::new(|| {
     let net = Net::new()?;
     let mut world = site::with_image(&net, &Wishes::default())?;
     let file = world.at("etc/warewulf/nodes.conf");
@@ -53,15 +88,27 @@ static CONFIGURED: Scenario<Record> = Scenario::new(|| {
     fs::write(keys.join("ssh_host_ed25519_key"), "private\n")?;
     fs::write(keys.join("ssh_host_ed25519_key.pub"), "public\n")?;
     // Typed by hand, the questions would take longer than the boot.
-    let asked: String =
-        QUESTIONS.iter().map(|(name, question)| format!("echo '=={name}'\n({question}) 2>&1\n")).collect();
+    let asked: String = std::iter::once(format!("CARDS='{}'\n", CARDS.join(" ")))
+        .chain(QUESTIONS.iter().map(|(name, question)| format!("echo '=={name}'\n({question}) 2>&1\n")))
+        .chain([stacks::ASK.to_owned()])
+        .collect();
     world.overlay_file("etc/lab/ask", &asked)?;
+    for (path, text) in stacks::scripts() {
+        world.overlay_file(path, &text)?;
+    }
     world.start()?;
-    let second = net.tap()?;
-    let more = format!(
-        "-netdev tap,id=n1,ifname={second},script=no,downscript=no -device virtio-net-pci,netdev=n1,mac={FAST},romfile="
-    );
-    let more = more.split(' ').map(str::to_owned).collect();
+    let disk = world.at("disk");
+    tests::readers::disk(&tests::place::cache()?, &disk)?;
+    let mut more = vec!["-drive".to_owned(), format!("if=none,id=d0,format=raw,file={}", disk.display())];
+    more.extend(["-device", "virtio-blk-pci,drive=d0"].map(str::to_owned));
+    for (mac, number) in std::iter::once(FAST).chain(MORE).zip(1..) {
+        let tap = net.tap()?;
+        let card = format!(
+            "-netdev tap,id=n{number},ifname={tap},script=no,downscript=no \
+             -device virtio-net-pci,netdev=n{number},mac={mac},speed=1000,duplex=full,romfile="
+        );
+        more.extend(card.split(' ').map(str::to_owned));
+    }
     let mut vm = Vm::start(&net, &Machine { more, ..Machine::bios(LAN) })?;
     vm.wait_for("login:", PATIENCE).map_err(|error| error.context(world.last_log(30)))?;
     world.wait_for_log(&["/runtime", "wwclient"], 1, PATIENCE).map_err(|error| error.context(vm.console().last(30)))?;
@@ -76,6 +123,7 @@ static CONFIGURED: Scenario<Record> = Scenario::new(|| {
 
 /// The node that boots, and another one that it shall know of.
 fn nodes() -> String {
+    let [one, two, three] = MORE;
     format!(
         "\
 nodes:
@@ -111,6 +159,49 @@ nodes:
         ipaddr6: fd00:11::51
         prefixlen6: \"64\"
         mtu: \"9000\"
+      one: {{device: up0, hwaddr: \"{one}\", tags: {{master: bond0}}}}
+      two: {{device: up1, hwaddr: \"{two}\", tags: {{master: bond0}}}}
+      both:
+        type: bond
+        device: bond0
+        ipaddr: 10.12.0.51
+        netmask: 255.255.255.0
+        ipaddr6: fd00:12::51
+        prefixlen6: \"64\"
+        gateway6: fd00:12::1
+        mtu: \"9000\"
+        tags:
+          mode: 802.3ad
+          miimon: \"50\"
+          updelay: \"100\"
+          downdelay: \"200\"
+          xmit_hash_policy: layer3+4
+          cloned-mac-address: 52:54:00:10:00:5f
+          DNS3: fd00:12::1
+          route1: fd00:98::/48,fd00:12::9
+      storage:
+        type: vlan
+        device: bond0.40
+        ipaddr: 10.40.0.51
+        netmask: 255.255.255.0
+        mtu: \"9000\"
+        tags: {{parent_device: bond0, vlan_id: \"40\", route1: \"10.41.0.0/16,10.40.0.8\"}}
+      tagged:
+        device: fast0.50
+        ipaddr: 10.50.0.51
+        netmask: 255.255.255.0
+        ipaddr6: fd00:50::51
+        prefixlen6: \"64\"
+        mtu: \"1500\"
+        tags: {{type: vlan, parent_device: fast0, vlan_id: \"50\"}}
+      guests:
+        type: bridge
+        device: br0
+        hwaddr: 52:54:00:10:00:5e
+        ipaddr: 10.13.0.51
+        netmask: 255.255.255.0
+        mtu: \"1300\"
+      port: {{device: port0, hwaddr: \"{three}\", tags: {{master: br0}}}}
   n6:
     profiles: [default]
     network devices:
@@ -119,29 +210,92 @@ nodes:
     )
 }
 
-fn answer<'a>(record: &'a Record, question: &str) -> Vec<&'a str> {
+/// A question, for those who ask it of another machine.
+pub fn question(name: &str) -> String {
+    let (_, question) = QUESTIONS.iter().find(|(named, _)| *named == name).unwrap();
+    question.replace("$CARDS", &CARDS.join(" "))
+}
+
+pub fn answer<'a>(record: &'a Record, question: &str) -> Vec<&'a str> {
     let answer = record.answers.get(question).unwrap_or_else(|| panic!("no {question} in {:?}", record.answers));
     answer.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
 }
 
 #[test]
-fn cards_have_the_names_addresses_and_packet_sizes_of_nodes_conf() {
+fn cards_bonds_vlans_and_bridges_have_the_names_addresses_and_packet_sizes_of_nodes_conf() {
     let Some(record) = CONFIGURED.record() else { return };
-    assert_eq!(answer(record, "cards"), ["lan0 10.10.0.51/24", "fast0 10.11.0.51/24", "fast0 fd00:11::51/64"]);
-    assert_eq!(answer(record, "sizes"), ["1400", "9000"]);
+    assert_eq!(answer(record, "up"), ["up"]);
     assert_eq!(
-        answer(record, "networkd"),
-        ["ADMIN_STATE=configured", "OPER_STATE=routable", "ADMIN_STATE=configured", "OPER_STATE=routable"]
+        answer(record, "cards"),
+        [
+            "lan0 10.10.0.51/24",
+            "fast0 10.11.0.51/24",
+            "fast0 fd00:11::51/64",
+            "bond0 10.12.0.51/24",
+            "bond0 fd00:12::51/64",
+            "bond0.40 10.40.0.51/24",
+            "fast0.50 10.50.0.51/24",
+            "fast0.50 fd00:50::51/64",
+            "br0 10.13.0.51/24",
+        ]
     );
+    assert_eq!(
+        answer(record, "sizes"),
+        ["lan0 1400", "fast0 9000", "bond0 9000", "bond0.40 9000", "fast0.50 1500", "br0 1300"]
+    );
+    assert_eq!(answer(record, "networkd"), CARDS.map(|card| format!("{card} configured routable")));
+}
+
+#[test]
+fn a_bond_has_its_cards_mode_and_delays() {
+    let Some(record) = CONFIGURED.record() else { return };
+    assert_eq!(
+        answer(record, "bond"),
+        [
+            "52:54:00:10:00:5f",
+            "lower_up0 lower_up1",
+            "Bonding Mode: IEEE 802.3ad Dynamic link aggregation",
+            "Transmit Hash Policy: layer3+4 (1)",
+            "MII Status: up",
+            "MII Polling Interval (ms): 50",
+            "Up Delay (ms): 100",
+            "Down Delay (ms): 200",
+            // Each of the two.
+            "MII Status: up",
+            "MII Status: up",
+        ]
+    );
+}
+
+#[test]
+fn vlans_stand_over_a_bond_and_over_a_card_and_the_wire_carries_their_tags() {
+    let Some(record) = CONFIGURED.record() else { return };
+    assert_eq!(answer(record, "vlans"), ["bond0.40|40|bond0", "fast0.50|50|fast0"]);
+    assert_eq!(answer(record, "carried").last(), Some(&"refused"), "{:?}", answer(record, "carried"));
+}
+
+#[test]
+fn a_bridge_has_its_port_and_its_own_address_and_sends_no_spanning_tree() {
+    let Some(record) = CONFIGURED.record() else { return };
+    assert_eq!(answer(record, "bridge"), ["port0", "52:54:00:10:00:5e", "0"]);
 }
 
 #[test]
 fn routes_name_servers_and_hosts_are_those_of_nodes_conf() {
     let Some(record) = CONFIGURED.record() else { return };
-    assert_eq!(answer(record, "routes"), ["default via 10.10.0.1 dev lan0", "10.99.0.0/16 via 10.10.0.9 dev lan0"]);
+    assert_eq!(
+        answer(record, "routes"),
+        [
+            "default via 10.10.0.1 dev lan0",
+            "10.41.0.0/16 via 10.40.0.8 dev bond0.40",
+            "10.99.0.0/16 via 10.10.0.9 dev lan0",
+            "fd00:98::/48 via fd00:12::9 dev bond0",
+            "default via fd00:12::1 dev bond0",
+        ]
+    );
     assert_eq!(
         answer(record, "resolver"),
-        ["search lab.example example", "nameserver 10.10.0.1", "nameserver 10.10.0.2"]
+        ["search lab.example example", "nameserver fd00:12::1", "nameserver 10.10.0.1", "nameserver 10.10.0.2"]
     );
     assert_eq!(answer(record, "hosts"), ["10.10.0.61", "10.10.0.61", "10.10.0.1"]);
     assert_eq!(answer(record, "name"), ["n5", "n5"]);

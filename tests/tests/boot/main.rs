@@ -19,4 +19,5 @@ mod restarted;
 mod roots;
 mod scenario;
 mod site;
+mod stacks;
 mod uefi;

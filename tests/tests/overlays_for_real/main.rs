@@ -1,8 +1,8 @@
 //! Distribution overlays for real: nodes.conf goes in, our own commands build the archives, and the programs that a node
 //! would read the files with say what they think of them, and what they made of them.
 //!
-//! The nodes are those of the golden files (controller/tests/overlays). Wicked's reader is not here: Debian has none, so of
-//! its documents only the form is checked.
+//! The nodes are those of the golden files (controller/tests/overlays). Wicked's reader is not here: Debian has none, so
+//! its documents are held against a list of what it knows.
 
 #![allow(
     clippy::unwrap_used,
