@@ -10,7 +10,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use boot::http::Directory;
@@ -21,7 +21,7 @@ use crate::build::{Works, tick, wait};
 use crate::serve::Shutdown;
 use crate::site::Site;
 use crate::status::Book;
-use crate::{store, sys};
+use crate::store;
 
 /// One consistent state of configuration and nodes. Never changed, only replaced.
 #[derive(Clone, Debug)]
@@ -74,8 +74,6 @@ struct Inner {
     /// What the files were when they were last looked at, good or not.
     stamps: ArcSwap<Stamps>,
     trouble: ArcSwapOption<String>,
-    /// The last one, whose memory is not given back yet.
-    replaced: Mutex<Option<Weak<Cluster>>>,
     /// Held while files are read: one reader at a time, the others get what it found.
     reading: Mutex<()>,
     /// Held while an unknown address is given a node.
@@ -98,7 +96,6 @@ impl Shared {
             stamps: ArcSwap::from_pointee(seen.clone()),
             current: ArcSwap::from_pointee(empty),
             trouble: ArcSwapOption::empty(),
-            replaced: Mutex::default(),
             reading: Mutex::new(()),
             claiming: tokio::sync::Mutex::new(()),
             refreshing: tokio::sync::Mutex::new(()),
@@ -178,20 +175,6 @@ impl Shared {
         self.0.claiming.lock().await
     }
 
-    /// Whether a snapshot was replaced, and nobody needs it any more: says so once.
-    fn let_go(&self) -> bool {
-        let mut replaced = self.replaced();
-        let gone = replaced.as_ref().is_some_and(|old| old.strong_count() == 0);
-        if gone {
-            *replaced = None;
-        }
-        gone
-    }
-
-    fn replaced(&self) -> MutexGuard<'_, Option<Weak<Cluster>>> {
-        self.0.replaced.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn is_stale(&self) -> bool {
         let seen = self.0.stamps.load();
         seen.moving || **seen != Stamps::take(&self.current().site, &mut |_| ())
@@ -232,7 +215,6 @@ impl Shared {
         let generation = cluster.generation;
         self.0.current.store(Arc::new(cluster));
         current.works.clear_bench();
-        *self.replaced() = Some(Arc::downgrade(&current));
         self.0.swapped.send_replace(generation);
         self.0.trouble.store(None);
         // Last: until now everybody else finds the old state stale, and waits for this one.
@@ -267,10 +249,6 @@ pub async fn watch(shared: Shared, shutdown: Shutdown) -> io::Result<()> {
             Some(()) = rung.recv() => {}
             _ = again.tick() => {
                 wait::mend(&shared);
-                if shared.let_go() {
-                    // Parsing and the old nodes left more than all the rest: 10,000 nodes are some 100 MB.
-                    let _ = tokio::task::spawn_blocking(sys::give_back_memory).await;
-                }
                 continue;
             }
             () = shutdown.requested() => return Ok(()),
@@ -284,7 +262,7 @@ pub async fn watch(shared: Shared, shutdown: Shutdown) -> io::Result<()> {
 /// How long a changed file is left alone before it is read ahead of a request.
 const SETTLE: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// How often overlays that could not be built are looked at, though their nodes do not ask, and memory is given back.
+/// How often overlays that could not be built are looked at, though their nodes do not ask.
 const MEND: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Rings `bell` when something happens in a folder of the files. Folders, because the files are replaced by rename.
@@ -404,16 +382,14 @@ mod tests {
     #[test]
     fn a_snapshot_that_was_replaced_is_let_go_of_with_the_last_request_that_has_it() {
         let (home, shared) = Home::new("nodes: {c1: {}}");
-        assert!(shared.let_go(), "the empty one from before the first reading");
         let request = shared.current();
         crate::build::Workshop::of(&request);
         let old = Arc::downgrade(request.merged.first().unwrap());
         home.nodes("nodes: {c1: {}, c2: {}}");
         shared.refresh();
-        assert!(!shared.let_go());
+        assert!(old.upgrade().is_some());
         drop(request);
         assert!(old.upgrade().is_none(), "no build's bench holds its nodes");
-        assert_eq!((shared.let_go(), shared.let_go()), (true, false), "once");
     }
 
     #[test]

@@ -34,16 +34,6 @@ const AF_PACKET: libc::sa_family_t = libc::AF_PACKET as libc::sa_family_t;
 #[allow(clippy::cast_possible_truncation, reason = "both are small constants of the platform")]
 const SIZE: libc::socklen_t = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
 
-/// Gives memory that was freed back to the kernel. The C library keeps what a thread freed for that thread, and no two
-/// generations of nodes are read by the same one.
-pub fn give_back_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: malloc_trim(3) takes the allocator's own locks, and touches only what is free.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
 /// A socket that tokio waits for.
 ///
 /// # Errors
