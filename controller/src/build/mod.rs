@@ -225,6 +225,11 @@ impl Works {
     pub fn builds(&self) -> u64 {
         self.builds.load(Ordering::Relaxed)
     }
+
+    /// How often something that nodes share was packed so far.
+    pub fn packings(&self) -> u64 {
+        self.splicer.deflated()
+    }
 }
 
 impl fmt::Debug for Works {

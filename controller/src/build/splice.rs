@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flate2::Crc;
@@ -24,6 +25,8 @@ pub struct Splicer {
     packers: Mutex<Vec<Packer>>,
     /// For what is one node's own.
     quick: Mutex<Vec<Packer>>,
+    /// Shared runs that were deflated.
+    deflated: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +97,15 @@ impl Splicer {
         let packed: Arc<[u8]> = packer.deflate(part.run.chunks())?.into();
         idle.lock().unwrap_or_else(PoisonError::into_inner).push(packer);
         *kept = Some(Arc::clone(&packed));
+        if !part.run.own {
+            self.deflated.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(packed)
+    }
+
+    /// How many shared runs were deflated so far.
+    pub fn deflated(&self) -> u64 {
+        self.deflated.load(Ordering::Relaxed)
     }
 
     /// The whole archive as one gzip member.
