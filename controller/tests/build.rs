@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archive::Kind;
+use controller::build::offer::Offer;
 use controller::build::wait;
 use controller::build::{OverlayKind, Works, Workshop, fresh_overlay};
 use controller::cluster::{Cluster, Shared};
@@ -444,6 +445,29 @@ async fn a_request_sees_every_edit_and_builds_nothing_without_one() {
     assert_eq!(ask(&shared, "n1", OverlayKind::Runtime).await.unwrap().text("etc/more"), "the site's");
     fs::remove_dir_all(place.path("overlays/live")).unwrap();
     assert_eq!(ask(&shared, "n1", OverlayKind::Runtime).await.unwrap().text("etc/more"), "9|r9\n");
+}
+
+#[tokio::test]
+async fn an_archive_is_at_hand_only_until_something_happens_to_it_or_to_what_it_is_made_of() {
+    let place = Place::new();
+    let shared = place.shared();
+    let cluster = shared.fresh().await;
+    let (node, kind) = (cluster.node("n1").unwrap(), OverlayKind::Runtime);
+    let at_hand = || wait::at_hand(&cluster, node, kind, true);
+    assert!(at_hand().is_none(), "nothing was built");
+    for round in 0..2 {
+        // Who finds it fresh has looked; from then on it is at hand.
+        ask(&shared, "n1", kind).await.unwrap();
+        ask(&shared, "n1", kind).await.unwrap();
+        assert!(matches!(at_hand(), Some(Offer::Known { .. })));
+        place.put("etc/warewulf/more", &round.to_string());
+        assert!(at_hand().is_none(), "an edit");
+    }
+    ask(&shared, "n1", kind).await.unwrap();
+    let path = ask(&shared, "n1", kind).await.map(|_| place.path("provision/overlays/n1/__RUNTIME__.img")).unwrap();
+    assert!(at_hand().is_some());
+    fs::remove_file(path).unwrap();
+    assert!(at_hand().is_none(), "it is gone");
 }
 
 #[tokio::test]

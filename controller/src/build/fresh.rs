@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use model::Node;
 
@@ -12,7 +13,7 @@ use super::known::Eyes;
 use super::make::{build, input};
 use super::watch::Moment;
 use super::{BuildError, OverlayKind, Works, Workshop, group};
-use crate::site::Site;
+use crate::cluster::Cluster;
 
 /// How an archive stands.
 #[derive(Debug)]
@@ -32,19 +33,29 @@ pub(super) struct Settled {
     moment: Moment,
     generation: u64,
     files: String,
+    /// When somebody read it last.
+    read: Instant,
 }
 
-/// The archive when nothing happened since it was found to be fresh: the quick answer, a few system calls. `None` means
-/// that somebody must look.
-pub(super) fn settled(works: &Works, site: &Site, generation: u64, node: &Node, kind: OverlayKind) -> Option<PathBuf> {
+/// What was read so lately is in memory still: reading it again waits for no disk.
+const AT_HAND: Duration = Duration::from_secs(600);
+
+/// The archive when nothing happened since it was found to be fresh, and whether it is at hand: the quick answer, a few
+/// system calls. `None` means that somebody must look.
+pub(super) fn settled(cluster: &Cluster, node: &Node, kind: OverlayKind) -> Option<(PathBuf, bool)> {
+    let Cluster { site, works, generation, .. } = cluster;
     let files = Files::of(site, &node.id, kind);
-    let settled = works.settled.lock().unwrap_or_else(PoisonError::into_inner).get(&files.image).cloned()?;
-    let now = works.eyes.moment();
-    let same = now.same_since(settled.moment)
-        && generation == settled.generation
+    let (known, at_hand) = {
+        let mut all = works.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let settled = all.get_mut(&files.image).filter(|settled| settled.generation == *generation)?;
+        let now = Instant::now();
+        let before = std::mem::replace(&mut settled.read, now);
+        (settled.clone(), now.duration_since(before) < AT_HAND)
+    };
+    let same = works.eyes.moment().same_since(known.moment)
         && site.conf.warewulf.autobuild_overlays
-        && files.identity().as_ref() == Some(&settled.files);
-    same.then_some(files.image)
+        && files.identity().as_ref() == Some(&known.files);
+    same.then_some((files.image, at_hand))
 }
 
 /// Looks how an archive stands. Blocks.
@@ -64,7 +75,7 @@ pub(super) fn look(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Stan
     if now.kept_since(begun)
         && let Some(identity) = files.identity()
     {
-        let settled = Settled { moment: begun, generation: shop.generation, files: identity };
+        let settled = Settled { moment: begun, generation: shop.generation, files: identity, read: Instant::now() };
         let mut all = shop.works.settled.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(files.image.clone(), settled);
     }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::files::Files;
 use super::fresh::{self, Standing};
 use super::line::{Order, Outcome};
+use super::offer::{self, Offer};
 use super::{BuildError, OverlayKind, Workshop};
 use crate::cluster::{Cluster, Shared};
 
@@ -18,12 +19,20 @@ use crate::cluster::{Cluster, Shared};
 /// a head after 30 s (grub-core/net/http.c: 100 rounds of 300 ms); iPXE, curl and the agents wait longer.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The archive when it is fresh and at hand: then nothing is waited for, neither a build nor, in all likelihood, a disk.
+pub fn at_hand(cluster: &Cluster, node: &Node, kind: OverlayKind, packed: bool) -> Option<Offer> {
+    let (_, at_hand) = fresh::settled(cluster, node, kind)?;
+    let offered = at_hand.then(|| offer::offer(&cluster.site, node, kind, packed).ok())??;
+    // Whoever waits can have it made.
+    (!matches!(offered, Offer::Nothing(_))).then_some(offered)
+}
+
 /// The archive that a node gets now: fresh, or the previous one when that cannot be had in time or not at all.
 ///
 /// # Errors
 /// When there is none: [`Refusal::OverlayFailed`], or [`Refusal::OverlayNotReady`] while it is being built.
 pub async fn overlay(shared: &Shared, cluster: &Cluster, node: &Node, kind: OverlayKind) -> Result<PathBuf, Refusal> {
-    if let Some(archive) = fresh::settled(&cluster.works, &cluster.site, cluster.generation, node, kind) {
+    if let Some((archive, _)) = fresh::settled(cluster, node, kind) {
         return Ok(archive);
     }
     let until = Instant::now() + PATIENCE;

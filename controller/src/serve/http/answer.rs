@@ -72,15 +72,19 @@ pub async fn answer(head: &Head, peer: SocketAddr, tls: bool, shared: &Shared) -
 async fn stage(head: &Head, ask: StageAsk, peer: SocketAddr, tls: bool, shared: &Shared) -> Answered {
     let caller = caller(ask.wwid.clone(), peer, tls).await;
     let cluster = discover::settled(shared, &ask, &caller).await;
+    let over_ipv6 = peer.ip().to_canonical().is_ipv6();
     // Builds are waited for here, where waiting costs nothing, and never in the threads that everybody's files come from.
     let ready = match decide(&ask, &caller, &cluster).verdict {
         Ok(Answer::Overlay { node, kind }) => {
-            build::wait::overlay(shared, &cluster, node, kind_of(kind)).await.map(|_| ())
+            if let Some(offer) = build::wait::at_hand(&cluster, node, kind_of(kind), ask.compress == Compress::Gz) {
+                // Another thread would cost half as much again as the answer.
+                return fetch(head, &ask, &caller, over_ipv6, &cluster, Ok(Some(offer)));
+            }
+            build::wait::overlay(shared, &cluster, node, kind_of(kind)).await.map(|_| None)
         }
-        _ => Ok(()),
+        _ => Ok(None),
     };
     let head = head.clone();
-    let over_ipv6 = peer.ip().to_canonical().is_ipv6();
     let fetch = move || fetch(&head, &ask, &caller, over_ipv6, &cluster, ready);
     let fetched = tokio::task::spawn_blocking(fetch).await;
     fetched.unwrap_or_else(|error| {
@@ -93,8 +97,8 @@ fn decide<'a>(ask: &StageAsk, caller: &Caller, cluster: &'a Cluster) -> Decision
     decide::stage(ask, caller, &cluster.site.conf, cluster.known())
 }
 
-/// Whether there is an archive to send, where it is an overlay that is asked for.
-type Ready = Result<(), Refusal>;
+/// Whether there is an archive to send, where it is an overlay that is asked for, and that archive when it is at hand.
+type Ready = Result<Option<Offer>, Refusal>;
 
 /// Decides and carries out. Blocks.
 fn fetch(head: &Head, ask: &StageAsk, caller: &Caller, over_ipv6: bool, cluster: &Cluster, ready: Ready) -> Answered {
@@ -136,7 +140,7 @@ fn material(answer: &Answer<'_>, ask: &StageAsk, to: Audience<'_>, cluster: &Clu
         Answer::Kernel { node } => kernel(cluster, node, ask),
         Answer::Initramfs { node } => initramfs(cluster, node, ask),
         Answer::Image { name } => published(&paths.image_file(name), &ask.compress),
-        Answer::Overlay { node, kind } => ready.and_then(|()| overlay(cluster, node, *kind, ask)),
+        Answer::Overlay { node, kind } => ready.and_then(|offer| overlay(cluster, node, *kind, ask, offer)),
         Answer::Loader { image, loader } => boot_loader(&paths.image_root(image), *loader, &ask.compress),
     }
 }
@@ -303,8 +307,11 @@ fn kind_of(kind: OverlayKind) -> build::OverlayKind {
     }
 }
 
-fn overlay(cluster: &Cluster, node: &Node, kind: OverlayKind, ask: &StageAsk) -> Fetched {
-    let offered = build::offered(cluster, node, kind_of(kind), ask.compress == Compress::Gz);
+fn overlay(cluster: &Cluster, node: &Node, kind: OverlayKind, ask: &StageAsk, at_hand: Option<Offer>) -> Fetched {
+    let offered = match at_hand {
+        Some(offer) => Ok(offer),
+        None => build::offered(cluster, node, kind_of(kind), ask.compress == Compress::Gz),
+    };
     match offered.map_err(|error| Refusal::OverlayFailed(error.to_string()))? {
         // Stock knows gzip only, and so do those who made what lies there.
         _ if ask.compress == Compress::Zst => Err(Refusal::UnknownCompression("zst".into())),
