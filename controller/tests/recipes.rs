@@ -174,6 +174,21 @@ fn a_recipe_and_files_are_the_same_archive_under_the_same_tags() {
 }
 
 #[test]
+fn what_a_recipe_holds_itself_goes_out_with_what_is_around_it_and_shared_pieces_from_their_files() {
+    let place = Place::new();
+    place.sent("n1");
+    let cluster = place.cluster();
+    let Offer::Known { spans, .. } =
+        offer(&cluster.site, cluster.node("n1").unwrap(), OverlayKind::System, true).unwrap()
+    else {
+        panic!("not known")
+    };
+    let kinds: Vec<&str> =
+        spans.iter().map(|span| if matches!(span, Span::File { .. }) { "file" } else { "memory" }).collect();
+    assert_eq!(kinds, ["memory", "file", "memory"], "the agent, and what is before and behind it");
+}
+
+#[test]
 fn files_that_became_stale_are_taken_away_by_the_recipe_that_is_fresher() {
     let place = Place::new();
     let shop = Workshop::of(&place.cluster()).materialized();
@@ -316,7 +331,12 @@ fn a_piece_that_is_gone_is_made_again_by_who_asks() {
     let cluster = place.cluster();
     let offered = fresh_offer(&cluster, cluster.node("n1").unwrap(), OverlayKind::System, false).unwrap();
     let Offer::Known { spans, .. } = offered else { panic!("not known") };
-    assert_eq!(bytes(&spans), before.plain);
+    // What is the node's own may be a second younger.
+    let files = |plain: &[u8]| {
+        let entries = archive::newc::read(plain).unwrap().into_iter();
+        entries.map(|entry| (entry.path, entry.kind)).collect::<Vec<_>>()
+    };
+    assert!(files(&bytes(&spans)) == files(&before.plain));
 }
 
 #[test]

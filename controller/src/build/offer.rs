@@ -72,7 +72,7 @@ pub fn offer(site: &Site, node: &Node, kind: OverlayKind, packed: bool) -> io::R
         };
     }
     let Some(open) = files.store.open(&files.name) else { return Ok(Offer::Nothing(path.clone())) };
-    let spans = if packed { open.packed() } else { open.plain()? };
+    let spans = if packed { open.packed()? } else { open.plain()? };
     let modified = i64::try_from(open.recipe.published).unwrap_or(i64::MAX);
     Ok(Offer::Known { spans, etag: etag(&open.recipe.content, packed), modified, name })
 }

@@ -9,6 +9,9 @@ use super::recipe::Recipe;
 use super::span::Span;
 use crate::image::pack;
 
+/// Copying so many bytes costs less than sending them by themselves.
+const SMALL: u64 = 32 << 10;
+
 /// A recipe, and its pieces open.
 #[derive(Debug)]
 pub struct Open {
@@ -27,18 +30,32 @@ pub(super) enum Opened {
 }
 
 impl Open {
-    /// The archive as gzip.
-    pub fn packed(&self) -> Vec<Span> {
-        let mut spans = vec![Span::from(pack::HEADER.to_vec())];
+    /// The archive as gzip. Small pieces of the recipe are taken into memory: they go out in one segment with what is
+    /// before them.
+    ///
+    /// # Errors
+    /// When the recipe cannot be read.
+    pub fn packed(&self) -> io::Result<Vec<Span>> {
+        let mut spans = Vec::new();
+        let mut waiting = pack::HEADER.to_vec();
         for (piece, place) in self.recipe.pieces.iter().zip(&self.places) {
             let (file, at) = match place {
+                Opened::Here { file, at } if piece.packed <= SMALL => {
+                    let here = Span::File { file: Arc::clone(file), at: *at, length: piece.packed };
+                    here.read(&mut waiting)?;
+                    continue;
+                }
                 Opened::Here { file, at } => (file, *at),
                 Opened::Shared(file) => (file, 0),
             };
+            if !waiting.is_empty() {
+                spans.push(Span::from(std::mem::take(&mut waiting)));
+            }
             spans.push(Span::File { file: Arc::clone(file), at, length: piece.packed });
         }
-        spans.push(Span::from(self.recipe.ending()));
-        spans
+        waiting.extend(self.recipe.ending());
+        spans.push(Span::from(waiting));
+        Ok(spans)
     }
 
     /// The archive as it is.
