@@ -143,13 +143,22 @@ impl Store {
     fn look(site: &Site) -> anyhow::Result<Store> {
         let mut store = Store::default();
         let folder = site.at("provision/.overlays");
+        let content = |recipe: &[u8]| {
+            let beginning = String::from_utf8_lossy(recipe.get(..200).unwrap_or(recipe)).into_owned();
+            beginning.lines().nth(1).unwrap_or_default().to_owned()
+        };
+        for entry in fs::read_dir(folder.join("shelves"))? {
+            let entry = entry?;
+            let (shelf, inode) = (fs::read(entry.path())?, entry.metadata()?.ino());
+            for (name, recipe) in recipes_on(&shelf) {
+                store.recipes.insert(name, (inode, content(recipe)));
+            }
+        }
+        // What lies in a file of its own counts before the shelf.
         for entry in fs::read_dir(folder.join("recipes"))? {
             let entry = entry?;
-            let recipe = fs::read(entry.path())?;
-            let beginning = String::from_utf8_lossy(recipe.get(..200).unwrap_or(&recipe)).into_owned();
-            let content = beginning.lines().nth(1).unwrap_or_default().to_owned();
             let name = entry.file_name().to_string_lossy().into_owned();
-            store.recipes.insert(name, (entry.metadata()?.ino(), content));
+            store.recipes.insert(name, (entry.metadata()?.ino(), content(&fs::read(entry.path())?)));
         }
         store.pieces = fs::read_dir(folder.join("pieces"))?.count();
         Ok(store)
@@ -172,6 +181,22 @@ fn after_edits(many: u32) -> anyhow::Result<()> {
         conditions()
     );
     edits(many)
+}
+
+/// The recipes of a shelf by name; nothing where it is not what it should be.
+fn recipes_on(shelf: &[u8]) -> Vec<(String, &[u8])> {
+    let Some(first) = shelf.iter().position(|byte| *byte == b'\n') else { return Vec::new() };
+    let words = String::from_utf8_lossy(shelf.get(..first).unwrap_or_default()).into_owned();
+    let index: usize = words.split(' ').nth(3).and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
+    let begin = first + 1 + index;
+    let lines = String::from_utf8_lossy(shelf.get(first + 1..begin).unwrap_or_default()).into_owned();
+    let one = |line: &str| {
+        let mut words = line.strip_prefix("recipe ")?.splitn(3, ' ');
+        let at: usize = begin + words.next()?.parse::<usize>().ok()?;
+        let end = at + words.next()?.parse::<usize>().ok()?;
+        Some((words.next()?.to_owned(), shelf.get(at..end)?))
+    };
+    lines.lines().filter_map(one).collect()
 }
 
 fn edits(many: u32) -> anyhow::Result<()> {
