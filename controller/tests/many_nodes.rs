@@ -126,6 +126,29 @@ fn after_an_address_edit_hosts_is_rendered_and_packed_once_for_all_who_ask() {
     assert_eq!((0..NODES).filter(|node| hall.tag(&after, *node) == tags[*node]).count(), 0);
 }
 
+#[test]
+fn an_overlay_that_many_read_at_once_is_one_for_all_of_them() {
+    let hall = Hall::new();
+    let cluster = hall.cluster(1, 1);
+    for _ in 0..20 {
+        let cluster = Cluster::new(
+            Arc::clone(&hall.site),
+            NodesConf::parse("nodes: {n: {system overlay: [base]}}").unwrap(),
+            cluster.generation,
+            Arc::default(),
+        );
+        let start = std::sync::Barrier::new(4);
+        let read = || {
+            let shop = Workshop::of(&cluster);
+            let found = shop.find("base").unwrap();
+            start.wait();
+            shop.overlay(&found).unwrap().1
+        };
+        let all = std::thread::scope(|scope| [(); 4].map(|()| scope.spawn(read)).map(|one| one.join().unwrap()));
+        assert!(all.iter().all(|overlay| Arc::ptr_eq(overlay, &all[0])), "what one renders the others find");
+    }
+}
+
 /// As many as the largest site that we were asked for.
 const LARGE: usize = 10_000;
 

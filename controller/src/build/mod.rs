@@ -418,8 +418,15 @@ impl Workshop {
         let entries = trees::read_layers(found).map_err(tell)?;
         let entries = entries.into_iter().map(|(layer, entry)| (layer.root.to_string_lossy(), entry));
         let overlay = Arc::new(Overlay::layered(&found.name, entries));
-        lock(&self.works.trees).insert(found.root.clone(), ((digest, Arc::clone(&overlay)), true));
-        Ok((digest, overlay))
+        let mut trees = lock(&self.works.trees);
+        // Of several who read it at once the first counts: what one renders the others find.
+        match trees.get(&found.root) {
+            Some(((state, first), _)) if *state == digest => Ok((digest, Arc::clone(first))),
+            _ => {
+                trees.insert(found.root.clone(), ((digest, Arc::clone(&overlay)), true));
+                Ok((digest, overlay))
+            }
+        }
     }
 }
 
