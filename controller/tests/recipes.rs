@@ -383,9 +383,11 @@ fn build_all(place: &Place) -> Vec<String> {
 
 /// The files below a folder of the store, with their inodes.
 fn inodes(place: &Place, folder: &str) -> Vec<(String, u64)> {
-    let entries = fs::read_dir(place.path("provision/.overlays").join(folder)).unwrap().map(Result::unwrap);
-    let one = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().ino());
-    let mut all: Vec<_> = entries.map(one).collect();
+    let entries =
+        fs::read_dir(place.path("provision/.overlays").join(folder)).into_iter().flatten().map(Result::unwrap);
+    let one = |entry: fs::DirEntry| Some((entry.file_name().into_string().unwrap(), entry.metadata().ok()?.ino()));
+    // What goes meanwhile is not there.
+    let mut all: Vec<_> = entries.filter_map(one).collect();
     all.sort();
     all
 }
@@ -478,4 +480,58 @@ fn what_is_on_a_shelf_is_forgotten_with_its_node_and_given_up_for_files() {
     assert_eq!(place.offered("n2"), before);
     fs::remove_dir_all(place.path("provision/overlays")).unwrap();
     assert!(nothing("n2"));
+}
+
+#[test]
+fn a_build_of_all_nodes_that_is_killed_at_any_moment_leaves_whole_archives_and_the_next_one_tidies_up() {
+    let place = Place::new();
+    let conf = place.cluster().site.conf_path.clone();
+    let root = place.dir.path().display();
+    let text = format!(
+        "ipaddr: 10.0.0.1\nnetmask: 255.0.0.0\noverlays: {{materialize: false}}\npaths: {{sysconfdir: {root}/etc, datadir: \
+         {root}/share, wwoverlaydir: {root}/overlays, wwchrootdir: {root}/chroots, wwprovisiondir: {root}/provision}}\n"
+    );
+    fs::write(&conf, text).unwrap();
+    let build = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wwctl"));
+        command.arg("--warewulfconf").arg(&conf).args(["overlay", "build"]).stderr(std::process::Stdio::null());
+        command.spawn().unwrap()
+    };
+    const NODES: usize = 40;
+    let mut whole = 0;
+    for round in 0..5 {
+        let all: Vec<String> =
+            (0..NODES).map(|n| format!("m{n}: {{system overlay: [base], comment: c{round}}}")).collect();
+        place.put("etc/warewulf/nodes.conf", format!("nodes: {{{}}}", all.join(", ")).as_bytes());
+        let before = inodes(&place, "shelves");
+        let mut killed = build();
+        // Killed when so many shelves were put up; the last ones may come to their end.
+        let put_up = || inodes(&place, "shelves").iter().filter(|shelf| !before.contains(shelf)).count();
+        while put_up() < 8 * round && killed.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        let cluster = place.cluster();
+        for node in &cluster.merged {
+            match offer(&cluster.site, node, OverlayKind::System, true).unwrap() {
+                Offer::Nothing(_) => {}
+                // What is sent packed is what is sent as it is, and it is an archive of this node.
+                _ => {
+                    assert_eq!(place.offered(&node.id).text("etc/name"), format!("{}\n", node.id));
+                    whole += 1;
+                }
+            }
+        }
+    }
+    assert!(build().wait().unwrap().success());
+    assert!(whole > NODES, "nodes that had an archive after a kill: {whole}");
+    let cluster = place.cluster();
+    for node in &cluster.merged {
+        assert!(place.offered(&node.id).text("etc/hosts").contains("m7 c4"), "{}", node.id);
+    }
+    for folder in ["recipes", "shelves", "pieces"] {
+        let left: Vec<_> = inodes(&place, folder).into_iter().filter(|(name, _)| name.contains("new")).collect();
+        assert_eq!(left, [], "{folder}");
+    }
 }
