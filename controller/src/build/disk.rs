@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,9 +18,13 @@ use render::source::{self, Source};
 use sha2::{Digest, Sha256};
 
 use super::known::{Eyes, Known, What};
+use super::plain;
 use super::tick::{self, Tick};
 use super::trees::stamp;
 use super::watch::{Moment, Places};
+
+/// A file to include is not larger, in bytes: a template may make no more.
+const MOST: u64 = 512 << 20;
 
 /// Files below the paths of the site.
 #[derive(Debug)]
@@ -59,17 +63,15 @@ impl Disk {
 impl Source for Disk {
     fn file(&self, path: &str) -> Result<Option<Vec<u8>>, String> {
         let place = self.place(path);
-        present(fs::read(&place)).map_err(|error| format!("{}: {error}", place.display()))
+        let content = plain::content(&place, MOST).map(|(content, _)| content);
+        present(content).map_err(|error| format!("{}: {error}", place.display()))
     }
 
     fn image_file(&self, image: &str, path: &str) -> Result<Option<Vec<u8>>, String> {
         let Some(root) = self.image_root(image) else { return Ok(None) };
-        let read = || {
-            let mut content = Vec::new();
-            inside(&root, Path::new(path), OFlag::O_RDONLY | OFlag::O_NONBLOCK)?.read_to_end(&mut content)?;
-            Ok(content)
-        };
-        present(read()).map_err(|error| format!("image {image}: {path}: {error}"))
+        let file = inside(&root, Path::new(path), OFlag::O_RDONLY | OFlag::O_NONBLOCK);
+        let content = file.and_then(|file| plain::of(file, MOST)).map(|(content, _)| content);
+        present(content).map_err(|error| format!("image {image}: {path}: {error}"))
     }
 
     fn resolve(&self, path: &str) -> Result<String, String> {
@@ -280,6 +282,18 @@ mod tests {
         assert_eq!(disk.file("motd"), Ok(Some(b"hello".to_vec())));
         assert_eq!(disk.file("none"), Ok(None));
         assert_eq!(disk.file("motd/below"), Ok(None));
+    }
+
+    #[test]
+    fn a_fifo_and_a_device_are_refused_at_once_and_nobody_waits_for_them() {
+        let (dir, disk) = site();
+        let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+        nix::unistd::mkfifo(&dir.path().join("etc/warewulf/fifo"), mode).unwrap();
+        nix::unistd::mkfifo(&dir.path().join("chroots/oak/rootfs/fifo"), mode).unwrap();
+        let refused = "it is a FIFO, and only plain files can be read";
+        assert_eq!(disk.file("fifo"), Err(format!("{}: {refused}", dir.path().join("etc/warewulf/fifo").display())));
+        assert_eq!(disk.image_file("oak", "/fifo"), Err(format!("image oak: /fifo: {refused}")));
+        assert_eq!(disk.file("/dev/zero"), Err("/dev/zero: it is a device, and only plain files can be read".into()));
     }
 
     #[test]

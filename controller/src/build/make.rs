@@ -71,6 +71,10 @@ pub(super) fn build_locked(
     kind: OverlayKind,
     mut draft: Option<&mut Draft>,
 ) -> Result<Vec<String>, BuildError> {
+    if node.id.contains('/') || matches!(node.id.as_str(), "" | "." | "..") {
+        let why = "its name is no name of a folder, where its overlays would lie: rename the node".to_owned();
+        return Err(BuildError::Archive { node: node.id.clone(), why });
+    }
     let files = Files::of(&shop.site, &node.id, kind);
     let old = files.record();
     // Only where nothing was built before: an archive that stays what it is keeps its dates.

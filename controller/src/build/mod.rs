@@ -21,6 +21,7 @@ pub mod merged;
 pub mod offer;
 pub mod opened;
 pub mod outside;
+pub mod plain;
 pub mod recipe;
 pub mod record;
 pub mod runs;

@@ -18,7 +18,11 @@ use model::conf::OverlayMerge;
 use sha2::{Digest, Sha256};
 
 use super::merged;
+use super::plain;
 use super::tick::{self, Tick};
+
+/// A file of an overlay is not larger, in bytes: newc has no way to say more.
+const MOST: u64 = u32::MAX as u64;
 
 /// The suffix that makes a file a template.
 pub const SUFFIX: &str = ".ww";
@@ -232,11 +236,11 @@ fn read_one(overlay: &Found) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for Thing { path, data } in walk(&overlay.root)? {
         let full = overlay.root.join(&path);
-        let template = is_template(&path);
+        let template = is_template(&path) && (data.is_file() || data.is_symlink());
         let name = path.as_os_str().as_bytes().to_vec();
-        let (kind, data) = if template && !data.is_dir() {
-            let real = fs::metadata(&full).map_err(|error| tell(&full, &error))?;
-            (Kind::File(fs::read(&full).map_err(|error| tell(&full, &error))?.into()), real)
+        let (kind, data) = if template {
+            let (content, real) = plain::content(&full, MOST).map_err(|error| tell(&full, &error))?;
+            (Kind::File(content.into()), real)
         } else {
             (kind_of(&full, &name, &data, &mut first_names).map_err(|error| tell(&full, &error))?, data)
         };
@@ -293,11 +297,12 @@ fn kind_of(
         }
         first_names.insert((data.dev(), data.ino()), name.to_vec());
     }
-    Ok(Kind::File(fs::read(full)?.into()))
+    Ok(Kind::File(plain::content(full, MOST)?.0.into()))
 }
 
-/// Mode and owner of a path.
-type Declared = BTreeMap<Vec<u8>, (u32, u32, u32)>;
+/// Mode, user and group.
+type How = (u32, u32, u32);
+type Declared = BTreeMap<Vec<u8>, How>;
 
 /// Reads lines of `path mode uid gid`; `#` begins a comment.
 fn declarations(file: &Path) -> io::Result<Declared> {
@@ -308,21 +313,32 @@ fn declarations(file: &Path) -> io::Result<Declared> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let read = match words.as_slice() {
-            [path, mode, uid, gid] => u32::from_str_radix(mode, 8)
-                .ok()
-                .zip(uid.parse().ok().zip(gid.parse().ok()))
-                .map(|(mode, (uid, gid))| (path.trim_matches('/').as_bytes().to_vec(), (mode, uid, gid))),
-            _ => None,
-        };
-        let Some((path, how)) = read else {
-            let words = format!("{}: line {}: expected `path mode uid gid`", file.display(), number + 1);
-            return Err(io::Error::other(words));
-        };
-        declared.insert(path, how);
+        let put = declaration(line).and_then(|(path, how)| match declared.insert(path, how) {
+            None => Ok(()),
+            Some(_) => Err("path: it stands in a line above: remove one of the two".to_owned()),
+        });
+        put.map_err(|why| io::Error::other(format!("{}: line {}: {why}", file.display(), number + 1)))?;
     }
     Ok(declared)
+}
+
+/// One line, or which field of it is wrong and what to write there.
+fn declaration(line: &str) -> Result<(Vec<u8>, How), String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [path, mode, uid, gid] = words.as_slice() else {
+        let count = words.len();
+        return Err(format!("{count} words: write `path mode uid gid`, as `/root/.ssh 0700 0 0`"));
+    };
+    let Some(clean) = render::layer::clean(path.as_bytes()) else {
+        return Err(format!("path: `{path}` names nothing inside the overlay: write it from the root of the tree"));
+    };
+    let octal = |word: &str| u32::from_str_radix(word, 8).ok().filter(|mode| *mode <= 0o7777 && !word.starts_with('+'));
+    let mode = octal(mode).ok_or_else(|| format!("mode: `{mode}` is no octal mode up to 7777: write it as 0644"))?;
+    let owner = |field: &str, word: &str| {
+        let number = word.parse().ok().filter(|number| *number != u32::MAX && !word.starts_with('+'));
+        number.ok_or_else(|| format!("{field}: `{word}` is no number of an owner: write it as 0"))
+    };
+    Ok((clean, (mode, owner("uid", uid)?, owner("gid", gid)?)))
 }
 
 /// What is declared counts; what is not gets the plain modes, so that the umask of a checkout is never seen on a node.
@@ -379,6 +395,31 @@ mod tests {
     }
 
     #[test]
+    fn a_fifo_is_no_template_whatever_its_name_and_a_link_to_none_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("rootfs");
+        fs::create_dir_all(&root).unwrap();
+        nix::unistd::mkfifo(&root.join("p.ww"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+        let entries = read(&overlay(dir.path())).unwrap();
+        assert_eq!((entries[0].path.as_slice(), &entries[0].kind), (b"p.ww".as_slice(), &Kind::Fifo));
+        symlink("p.ww", root.join("l.ww")).unwrap();
+        let error = read(&overlay(dir.path())).unwrap_err().to_string();
+        let why = "it is a FIFO, and only plain files can be read";
+        assert_eq!(error, format!("{}: {why}", root.join("l.ww").display()));
+    }
+
+    #[test]
+    fn a_file_that_no_archive_can_hold_is_refused_before_it_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("rootfs");
+        fs::create_dir_all(&root).unwrap();
+        fs::File::create(root.join("sparse")).unwrap().set_len(1 << 40).unwrap();
+        let error = read(&overlay(dir.path())).unwrap_err().to_string();
+        let why = "it has 1099511627776 bytes, more than 4294967295";
+        assert_eq!(error, format!("{}: {why}", root.join("sparse").display()));
+    }
+
+    #[test]
     fn declared_modes_count_and_the_umask_of_a_checkout_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("rootfs");
@@ -393,12 +434,26 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_declaration_names_its_line() {
+    fn a_wrong_declaration_names_its_line_its_field_and_what_to_write() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("rootfs")).unwrap();
-        fs::write(dir.path().join("modes"), "/x 0644 0\n").unwrap();
-        let error = read(&overlay(dir.path())).unwrap_err().to_string();
-        assert!(error.ends_with("/modes: line 1: expected `path mode uid gid`"), "{error}");
+        let modes = dir.path().join("modes");
+        for (text, why) in [
+            ("/x 0644 0\n", "line 1: 3 words: write `path mode uid gid`, as `/root/.ssh 0700 0 0`"),
+            ("# x\n\n/x u+x 0 0\n", "line 3: mode: `u+x` is no octal mode up to 7777: write it as 0644"),
+            ("/x 100644 0 0\n", "line 1: mode: `100644` is no octal mode up to 7777: write it as 0644"),
+            ("/x 0644 root 0\n", "line 1: uid: `root` is no number of an owner: write it as 0"),
+            ("/x 0644 0 4294967295\n", "line 1: gid: `4294967295` is no number of an owner: write it as 0"),
+            (
+                "../x 0644 0 0\n",
+                "line 1: path: `../x` names nothing inside the overlay: write it from the root of the tree",
+            ),
+            ("/x 0644 0 0\nx/ 0600 0 0\n", "line 2: path: it stands in a line above: remove one of the two"),
+        ] {
+            fs::write(&modes, text).unwrap();
+            let error = read(&overlay(dir.path())).unwrap_err().to_string();
+            assert_eq!(error, format!("{}: {why}", modes.display()));
+        }
     }
 
     #[test]

@@ -190,6 +190,8 @@ pub fn import(site: &Site, arguments: &Import) -> anyhow::Result<()> {
     let full = |relative: &Path| merged::holder(&found, relative).unwrap_or(&found).root.join(relative);
     if full(&relative).is_dir() {
         relative.push(arguments.file.file_name().context("the file has no name")?);
+        // What was the end of the path is now on the way, and may be a link.
+        inside(&found, &relative.to_string_lossy())?;
     }
     let there = full(&relative).symlink_metadata().ok();
     if there.is_some() && !arguments.overwrite {

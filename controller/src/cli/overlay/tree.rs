@@ -27,11 +27,40 @@ pub fn overlay(site: &Site, name: &str) -> anyhow::Result<Found> {
 /// A path of an overlay from the root of its tree. It never leaves it.
 ///
 /// # Errors
-/// When it climbs out, or names the tree itself.
+/// When it climbs out, or names the tree itself, or goes through a link that leads out of the tree.
 pub fn inside(found: &Found, path: &str) -> anyhow::Result<PathBuf> {
     let inside = render::layer::clean(path.as_bytes());
     let inside = inside.with_context(|| format!("overlay {}: {path} names nothing inside it", found.name))?;
-    Ok(PathBuf::from(OsString::from_vec(inside)))
+    let inside = PathBuf::from(OsString::from_vec(inside));
+    for layer in std::iter::once(found).chain(found.behind.as_deref()) {
+        stays(layer, &inside)?;
+    }
+    Ok(inside)
+}
+
+/// A link on a node leads into the node, and here to the controller's own files: no folder on the way is one that leaves the
+/// tree. What a path ends in is not looked at.
+fn stays(layer: &Found, inside: &Path) -> anyhow::Result<()> {
+    let root = fs::canonicalize(&layer.root).with_context(|| layer.root.display().to_string())?;
+    let mut above: Vec<&Path> = inside.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).collect();
+    while let Some(folder) = above.pop() {
+        let full = root.join(folder);
+        match full.symlink_metadata() {
+            Ok(data) if data.is_symlink() => {}
+            Ok(_) => continue,
+            Err(_) => break,
+        }
+        if !fs::canonicalize(&full).is_ok_and(|real| real.starts_with(&root)) {
+            let target = fs::read_link(&full).unwrap_or_default();
+            bail!(
+                "overlay {}: /{} is a link to {}, which leads out of the overlay: name the place in the overlay that is meant",
+                layer.name,
+                folder.display(),
+                target.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// A path of an overlay as a path of the controller: in the layer that holds it, else where it would come to lie.

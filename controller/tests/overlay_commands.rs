@@ -1,0 +1,83 @@
+//! What an administrator types, and types wrong: `wwctl overlay` beside the recorded cases.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+
+mod world;
+
+use std::os::unix::fs::symlink;
+
+use serde_json::json;
+use world::World;
+
+/// A site with one overlay and a node that has it.
+fn site() -> World {
+    let world = World::with_nodes("nodes: {n1: {system overlay: [a]}}\n");
+    world.put("var/overlays/a/rootfs/etc/id.ww", &json!("{{.Id}}\n"));
+    world
+}
+
+#[test]
+fn no_command_goes_through_a_link_that_leads_out_of_the_overlay() {
+    let mut world = site();
+    world.env.push(("EDITOR".into(), "sed -i s/own/other/".into()));
+    world.put("outside/file", &json!("own\n"));
+    world.put("in.txt", &json!("in\n"));
+    let root = world.path("var/overlays/a/rootfs");
+    symlink(world.path("outside"), root.join("out")).unwrap();
+    symlink("../../../../outside", root.join("up")).unwrap();
+    symlink("/nowhere/at/all", root.join("nowhere")).unwrap();
+    symlink("etc", root.join("in")).unwrap();
+    let file = world.path("in.txt").display().to_string();
+    for link in ["out", "up", "nowhere"] {
+        let [below, new, same] = ["file", "new/folder", "in.txt"].map(|name| format!("{link}/{name}"));
+        let calls: [&[&str]; 9] = [
+            &["mkdir", "a", &new],
+            &["import", "-p", "a", &file, &new],
+            &["import", "-o", "a", &file, &same],
+            &["delete", "a", &below],
+            &["edit", "a", &below],
+            &["show", "a", &below],
+            &["info", "a", &below],
+            &["chmod", "a", &below, "0600"],
+            &["chown", "a", &below, "1"],
+        ];
+        for call in calls {
+            let ran = world.run(&[&["overlay"], call].concat());
+            let why = "leads out of the overlay: name the place in the overlay that is meant";
+            assert_eq!(ran.exit, 255, "{call:?}");
+            assert!(
+                ran.stderr.contains(&format!("/{link} is a link to ")) && ran.stderr.contains(why),
+                "{}",
+                ran.stderr
+            );
+        }
+    }
+    // A link to a folder as the place to import to.
+    let ran = world.run(&["overlay", "import", "a", &file, "out"]);
+    assert!(ran.exit == 255 && ran.stderr.contains("/out is a link to "), "{}", ran.stderr);
+    assert_eq!(world.read("outside/file"), "own\n");
+    assert_eq!(std::fs::read_dir(world.path("outside")).unwrap().count(), 1);
+    // One that stays inside is a way like any other.
+    assert_eq!(world.run(&["overlay", "import", "a", &file, "in/new"]).exit, 0);
+    assert_eq!(world.read("var/overlays/a/rootfs/etc/new"), "in\n");
+    assert_eq!(world.run(&["overlay", "delete", "a", "in/new"]).exit, 0);
+    assert_eq!(world.run(&["overlay", "delete", "a", "out"]).exit, 0, "the link itself");
+}
+
+#[test]
+fn a_node_whose_name_leads_elsewhere_is_not_built_and_stops_no_other() {
+    let world = World::with_nodes(
+        "nodes: {n1: {system overlay: [a]}, ../../../up: {system overlay: [a]}, x/y: {}, 'sp ace ü': {system overlay: [a]}}\n",
+    );
+    world.put("var/overlays/a/rootfs/etc/id.ww", &json!("{{.Id}}\n"));
+    let ran = world.run(&["overlay", "build"]);
+    let why = "its name is no name of a folder, where its overlays would lie: rename the node";
+    assert!(ran.exit == 255 && ran.stderr.contains(&format!("ERROR  : node ../../../up: {why}\n")), "{}", ran.stderr);
+    assert!(ran.stderr.contains(&format!("ERROR  : node x/y: {why}\n")), "{}", ran.stderr);
+    let mut built: Vec<_> = std::fs::read_dir(world.path("var/provision/overlays")).unwrap().flatten().collect();
+    built.sort_by_key(std::fs::DirEntry::file_name);
+    assert_eq!(
+        built.iter().map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>(),
+        ["n1", "sp ace ü"]
+    );
+    assert!(!world.path("up").exists() && !world.path("../up").exists());
+}
