@@ -81,3 +81,15 @@ fn a_node_whose_name_leads_elsewhere_is_not_built_and_stops_no_other() {
     );
     assert!(!world.path("up").exists() && !world.path("../up").exists());
 }
+
+#[test]
+fn check_tells_of_what_no_archive_can_hold() {
+    let world = site();
+    world.put("var/overlays/a/rootfs/TRAILER!!!", &json!("x\n"));
+    let ran = world.run(&["overlay", "check"]);
+    let why = "TRAILER!!!: a file of this name at the root would end the archive; rename or exclude it";
+    let said = format!(
+        "ERROR  : node n1: the system overlay cannot be packed: {why}\nERROR: 1 errors in the overlays of 1 nodes\n"
+    );
+    assert_eq!((ran.exit, ran.stdout.as_str(), ran.stderr), (255, "", said));
+}

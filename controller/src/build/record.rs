@@ -65,8 +65,11 @@ impl Record {
             text.extend(["read ", read, "\n"]);
         }
         for (path, (digest, since)) in &self.dates {
-            text.extend(["date ", digest]);
-            let _ = writeln!(text, " {since} {}", escape(&String::from_utf8_lossy(path)));
+            let _ = match std::str::from_utf8(path) {
+                Ok(path) => writeln!(text, "date {digest} {since} {}", escape(path)),
+                // A name may be any bytes.
+                Err(_) => writeln!(text, "date-of-bytes {digest} {since} {}", hex(path)),
+            };
         }
         for drawn in self.kept.iter() {
             let _ = writeln!(text, "drawn {}", drawn_line(&drawn));
@@ -94,10 +97,11 @@ impl Record {
                 "read" => {
                     reads.insert(Read::parse(rest)?);
                 }
-                "date" => {
+                "date" | "date-of-bytes" => {
                     let (digest, rest) = rest.split_once(' ')?;
                     let (since, path) = rest.split_once(' ')?;
-                    record.dates.insert(unescape(path).into_bytes(), (digest.to_owned(), since.parse().ok()?));
+                    let path = if word == "date" { unescape(path).into_bytes() } else { bytes(path)? };
+                    record.dates.insert(path, (digest.to_owned(), since.parse().ok()?));
                 }
                 "drawn" => record.kept.keep(&parse_drawn(rest)?),
                 _ => return None,
@@ -133,14 +137,13 @@ fn parse_drawn(line: &str) -> Option<Drawn> {
 }
 
 fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    if text.len() != 2 * N {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(bytes)
+    bytes(text)?.try_into().ok()
+}
+
+/// What [`hex`] wrote.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    (0..text.len()).step_by(2).map(byte).collect()
 }
 
 /// A digest that tells these files from all others, as long as nobody touches them; `None` when one is not there.
@@ -189,7 +192,9 @@ mod tests {
             reads: Arc::new(ReadSet::new(
                 [Read::parse("own NetDevs.a%2eb?").unwrap(), Read::File("/a b".into())].into(),
             )),
-            dates: [(b"etc/a b".to_vec(), ("ef56".to_owned(), 1_700_000_000))].into(),
+            dates: [b"etc/a b".to_vec(), b"etc/\xff b".to_vec()]
+                .map(|path| (path, ("ef56".to_owned(), 1_700_000_000)))
+                .into(),
             kept,
         };
         assert_eq!(Record::parse(&record.text()), Some(record));

@@ -11,7 +11,7 @@ use render::{Outcome, Problem};
 
 use super::build::{each, named, workshop};
 use super::say;
-use crate::build::{OverlayKind, Workshop, offer};
+use crate::build::{OverlayKind, Workshop, offer, runs};
 use crate::cli::say::warn;
 use crate::site::Site;
 use crate::store::lint::open_secret;
@@ -53,6 +53,11 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
                     Problem::Clash { clash, .. } => clash.to_string(),
                 };
                 note(&errors, text, node);
+            }
+            if outcome.problems.is_empty()
+                && let Err(error) = runs::cut(&outcome.tree)
+            {
+                note(&errors, format!("the {kind} overlay cannot be packed: {error}"), node);
             }
             outcome.warnings.into_iter().for_each(|text| note(&warnings, text, node));
             for placed in &outcome.tree {
