@@ -20,6 +20,8 @@ pub use write::{Body, Laid, lay, write};
 pub const HEADER: usize = 110;
 /// The kernel skips longer names and link targets without a word (`init/initramfs.c`); with their NUL.
 pub const PATH_MAX: usize = 4096;
+/// Linux makes no file whose name is longer (`include/uapi/linux/limits.h`), and skips it as silently.
+pub const NAME_MAX: usize = 255;
 /// The name that ends an archive.
 pub const TRAILER: &[u8] = b"TRAILER!!!";
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use thiserror::Error;
 
-use super::{HEADER, PATH_MAX, TRAILER};
+use super::{HEADER, NAME_MAX, PATH_MAX, TRAILER};
 
 /// What a member is; `newc` keeps it in the mode's upper bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,10 @@ pub enum WriteError {
     TooLarge { path: Vec<u8>, size: u64 },
     #[error("{}...: the name has {} bytes, and a kernel passes over names longer than {}", shown(path.get(..60).unwrap_or(path)), path.len(), PATH_MAX - 1)]
     NameTooLong { path: Vec<u8> },
+    #[error("{}...: a part of the name has {size} bytes, and no file system holds more than {NAME_MAX}", shown(path.get(..60).unwrap_or(path)))]
+    PartTooLong { path: Vec<u8>, size: usize },
+    #[error("{}: the link's target is empty or has a NUL in it, and a kernel makes no such link", shown(path))]
+    BadTarget { path: Vec<u8> },
     #[error("{}: the link's target has {size} bytes, and a kernel passes over targets longer than {}", shown(path), PATH_MAX - 1)]
     TargetTooLong { path: Vec<u8>, size: u64 },
     #[error("{:?}: not a path below a root: empty, absolute, with an empty part, `.`, `..` or a NUL", shown(path))]
@@ -175,6 +179,9 @@ fn check_path(path: &[u8]) -> Result<(), WriteError> {
     }
     if path.contains(&0) || path.split(|byte| *byte == b'/').any(|part| matches!(part, b"" | b"." | b"..")) {
         return Err(WriteError::BadPath { path: path.to_vec() });
+    }
+    if let Some(part) = path.split(|byte| *byte == b'/').find(|part| part.len() > NAME_MAX) {
+        return Err(WriteError::PartTooLong { path: path.to_vec(), size: part.len() });
     }
     Ok(())
 }

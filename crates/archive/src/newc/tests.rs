@@ -165,7 +165,7 @@ fn what_newc_cannot_hold_is_refused_by_name() {
         error.to_string(),
         "big: the file has 4294967296 bytes, and newc cannot hold 4 GiB or more; exclude it or store it compressed"
     );
-    let long = vec![b'x'; PATH_MAX];
+    let long = [b"xx".to_vec(), b"/x".repeat(PATH_MAX / 2 - 1)].concat();
     assert!(head(&long[1..], 0).encode().is_ok());
     assert_eq!(head(&long, 0).encode(), Err(WriteError::NameTooLong { path: long.clone() }));
     let target = entry("link", Kind::Symlink(long.clone()));
@@ -174,6 +174,12 @@ fn what_newc_cannot_hold_is_refused_by_name() {
         assert_eq!(write(&[file(bad, "")]), Err(WriteError::BadPath { path: bad.into() }), "{bad:?}");
     }
     assert_eq!(write(&[file("TRAILER!!!", "")]), Err(WriteError::NamedTrailer));
+    let part = format!("a/{}/b", "x".repeat(256));
+    assert_eq!(write(&[file(&part, "")]), Err(WriteError::PartTooLong { path: part.into_bytes(), size: 256 }));
+    assert!(write(&[file(&"x".repeat(255), "")]).is_ok());
+    for target in [b"".to_vec(), b"a\0b".to_vec()] {
+        assert_eq!(write(&[entry("l", Kind::Symlink(target))]), Err(WriteError::BadTarget { path: b"l".to_vec() }));
+    }
     assert!(write(&[file("a/TRAILER!!!", "")]).is_ok());
     assert_eq!(write(&[file("a", ""), file("a", "")]), Err(WriteError::Double { path: b"a".to_vec() }));
 }
@@ -239,7 +245,7 @@ proptest! {
             mtime: u64::from(number),
             kind: match kind {
                 0 => Kind::Directory,
-                1 => Kind::Symlink(body),
+                1 => Kind::Symlink([b"->".to_vec(), body].concat().into_iter().filter(|byte| *byte != 0).collect()),
                 2 => Kind::CharDevice { major: number >> 20, minor: number & 0xfffff },
                 _ => Kind::File(Arc::from(body)),
             },

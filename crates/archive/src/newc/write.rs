@@ -57,7 +57,7 @@ impl<'a> Body<'a> {
 /// name in this order has the body of a hard-linked file. Inode numbers do not depend on the order.
 ///
 /// # Errors
-/// A path that comes twice, a hard link whose file is missing, more files than there are numbers.
+/// A path that comes twice, a hard link whose file is missing, a link without a target, more files than there are numbers.
 pub fn lay<'a>(order: &[&'a Entry]) -> Result<Vec<Laid<'a>>, WriteError> {
     let mut sorted: BTreeMap<&[u8], &Entry> = BTreeMap::new();
     for entry in order {
@@ -76,6 +76,11 @@ pub fn lay<'a>(order: &[&'a Entry]) -> Result<Vec<Laid<'a>>, WriteError> {
     }
     let member = |entry: &&'a Entry| {
         let file = file_behind(&sorted, entry)?;
+        if let Kind::Symlink(target) = &file.kind
+            && (target.is_empty() || target.contains(&0))
+        {
+            return Err(WriteError::BadTarget { path: entry.path.clone() });
+        }
         let group = groups.entry(&file.path).or_default();
         let first = !std::mem::replace(&mut group.written, true);
         let body = match &file.kind {
