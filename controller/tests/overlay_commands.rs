@@ -83,6 +83,85 @@ fn a_node_whose_name_leads_elsewhere_is_not_built_and_stops_no_other() {
 }
 
 #[test]
+fn many_who_change_one_distribution_overlay_at_once_lose_nothing() {
+    let world = site();
+    world.put("share/warewulf/overlays/d/rootfs/etc/there", &json!("there\n"));
+    let names: Vec<String> = (0..8).map(|n| format!("f{n}")).collect();
+    names.iter().for_each(|name| world.put(name, &json!(format!("{name}\n"))));
+    std::thread::scope(|scope| {
+        for name in &names {
+            let file = world.path(name).display().to_string();
+            let world = &world;
+            scope.spawn(move || {
+                let ran = world.run(&["overlay", "import", "d", &file, &format!("etc/{name}")]);
+                assert_eq!(ran.exit, 0, "{}", ran.stderr);
+            });
+        }
+    });
+    for name in names {
+        assert_eq!(world.read(&format!("var/overlays/d/rootfs/etc/{name}")), format!("{name}\n"));
+    }
+    assert_eq!(world.read("var/overlays/d/rootfs/etc/there"), "there\n");
+}
+
+#[test]
+fn what_a_killed_command_left_is_no_overlay_and_is_gone_after_the_next_one() {
+    let world = site();
+    world.put("var/overlays/.gone-b/rootfs/half", &json!("x\n"));
+    world.put("var/overlays/.new-Ab12/rootfs/half", &json!("x\n"));
+    world.put("var/overlays/.new-Ab13", &json!("x\n"));
+    let listed = world.run(&["overlay", "list"]).stdout;
+    assert_eq!(
+        listed,
+        "OVERLAY NAME  FILES/DIRS  SITE\n------------  ----------  ----\na             2           true\n\n"
+    );
+    assert_eq!(world.run(&["overlay", "create", "b"]).exit, 0);
+    let mut left: Vec<_> = std::fs::read_dir(world.path("var/overlays")).unwrap().flatten().collect();
+    left.sort_by_key(std::fs::DirEntry::file_name);
+    assert_eq!(
+        left.iter().map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>(),
+        [".lock", "a", "b"]
+    );
+}
+
+#[test]
+fn an_editor_s_text_is_never_lost_and_never_undoes_what_somebody_else_wrote() {
+    let mut world = site();
+    let other = "sh -c 'echo theirs > @ROOT@/var/overlays/a/rootfs/etc/id.ww; echo mine > $1' edit";
+    world.env.push(("EDITOR".into(), other.into()));
+    world.env.push(("TMPDIR".into(), "@ROOT@".into()));
+    let ran = world.run(&["overlay", "edit", "a", "etc/id.ww"]);
+    let place =
+        ran.stderr.split_once("nothing is changed; what was edited is in ").unwrap().1.split_once(": ").unwrap();
+    assert_eq!(ran.exit, 255);
+    assert!(place.1.ends_with("/etc/id.ww was changed by somebody else meanwhile\n"), "{}", ran.stderr);
+    assert_eq!(
+        std::fs::read_to_string(
+            std::path::Path::new(&place.0.replace("@ROOT@", world.root().to_str().unwrap())).join("id.ww")
+        )
+        .unwrap(),
+        "mine\n"
+    );
+    assert_eq!(world.read("var/overlays/a/rootfs/etc/id.ww"), "theirs\n");
+}
+
+#[test]
+fn nobody_waits_for_a_fifo_in_an_overlay() {
+    let world = site();
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+    for name in ["p", "p.ww"] {
+        nix::unistd::mkfifo(&world.path("var/overlays/a/rootfs").join(name), mode).unwrap();
+    }
+    let said = |words: &[&str]| world.run(words).stderr.replace(world.root().to_str().unwrap(), "@ROOT@");
+    let why = |name: &str| {
+        format!("ERROR: @ROOT@/var/overlays/a/rootfs/{name}: it is a FIFO, and only plain files can be read\n")
+    };
+    assert_eq!(said(&["overlay", "show", "-r", "n1", "a", "p"]), why("p"));
+    assert_eq!(said(&["overlay", "info", "a", "p.ww"]), why("p.ww"));
+    assert_eq!(world.run(&["overlay", "build"]).exit, 0);
+}
+
+#[test]
 fn check_tells_of_what_no_archive_can_hold() {
     let world = site();
     world.put("var/overlays/a/rootfs/TRAILER!!!", &json!("x\n"));

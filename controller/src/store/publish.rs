@@ -15,6 +15,23 @@ pub fn replace<T>(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> io::Re
     replace_by(path, ".new-", mode, fill)
 }
 
+/// [`replace`] by a file that is written in the folder `beside` first, where nobody takes it for one of those that lie
+/// where `path` does. On another file system it is written there after all.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_from(
+    beside: &Path,
+    path: &Path,
+    mode: u32,
+    fill: impl Fn(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    match replace_in(beside, path, ".new-", mode, &fill) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => replace(path, mode, fill),
+        done => done,
+    }
+}
+
 /// [`replace`] by a file whose temporary name begins with `prefix`, so that what a killed process left can be told apart and
 /// swept: for files that are large.
 ///
@@ -26,15 +43,24 @@ pub fn replace_by<T>(
     mode: u32,
     fill: impl FnOnce(&mut File) -> io::Result<T>,
 ) -> io::Result<T> {
-    let folder = folder_of(path);
+    replace_in(&folder_of(path), path, prefix, mode, fill)
+}
+
+fn replace_in<T>(
+    beside: &Path,
+    path: &Path,
+    prefix: &str,
+    mode: u32,
+    fill: impl FnOnce(&mut File) -> io::Result<T>,
+) -> io::Result<T> {
     let mut temp =
-        tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(mode)).tempfile_in(&folder)?;
+        tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(mode)).tempfile_in(beside)?;
     // The umask may have taken bits away from what was asked for.
     temp.as_file().set_permissions(Permissions::from_mode(mode))?;
     let answer = fill(temp.as_file_mut())?;
     temp.as_file().sync_all()?;
     temp.persist(path).map_err(|error| error.error)?;
-    File::open(&folder)?.sync_all()?;
+    File::open(folder_of(path))?.sync_all()?;
     Ok(answer)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown as change_owner};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -10,14 +10,14 @@ use archive::{Entry, Kind};
 use clap::Args;
 use model::conf::OverlayMerge;
 
+use super::hold::{Hold, Traits};
 use super::say;
 use super::tree::{existing, folders, has_parent, inside, overlay, own};
-use crate::build::merged;
 use crate::build::trees::{self, Found};
+use crate::build::{merged, plain};
 use crate::cli::say::warn;
 use crate::site::Site;
 use crate::store::lint::open_secret;
-use crate::store::publish;
 
 #[derive(Debug, Args)]
 pub struct Create {
@@ -103,6 +103,7 @@ pub fn create(site: &Site, arguments: &Create) -> anyhow::Result<()> {
     if !trees::is_name(name) {
         bail!("{name}: a name has letters, digits and . _ - : and does not begin with a dot");
     }
+    let _hold = Hold::of(site)?;
     let folder = site.conf.paths.wwoverlaydir.join(name);
     if folder.symlink_metadata().is_ok() {
         bail!("overlay {name} is there already: {}", folder.display());
@@ -111,6 +112,7 @@ pub fn create(site: &Site, arguments: &Create) -> anyhow::Result<()> {
 }
 
 pub fn delete(site: &Site, arguments: &Delete) -> anyhow::Result<()> {
+    let hold = Hold::of(site)?;
     let found = overlay(site, &arguments.overlay)?;
     let name = &found.name;
     let Some(path) = &arguments.path else {
@@ -121,7 +123,7 @@ pub fn delete(site: &Site, arguments: &Delete) -> anyhow::Result<()> {
         if !empty && !arguments.force {
             bail!("overlay {name} is not empty: delete it with --force");
         }
-        return fs::remove_dir_all(&found.folder).with_context(|| format!("delete {}", found.folder.display()));
+        return hold.delete(&found.folder).with_context(|| format!("delete {}", found.folder.display()));
     };
     if existing(&found, path)?.symlink_metadata()?.is_dir() {
         bail!("overlay {name}: {path} is a folder: only files are deleted");
@@ -136,7 +138,7 @@ pub fn delete(site: &Site, arguments: &Delete) -> anyhow::Result<()> {
         );
     }
     let name = name.clone();
-    let found = own(site, found, &relative)?;
+    let found = own(site, &hold, found, &relative)?;
     let full = found.root.join(&relative);
     fs::remove_file(&full).with_context(|| format!("delete {}", full.display()))?;
     if arguments.parents {
@@ -168,19 +170,22 @@ fn shows_again(found: &Found, gone: &Path) -> Option<PathBuf> {
 }
 
 pub fn mkdir(site: &Site, arguments: &Mkdir) -> anyhow::Result<()> {
+    let hold = Hold::of(site)?;
     let found = overlay(site, &arguments.overlay)?;
     let relative = inside(&found, &arguments.path)?;
-    let full = own(site, found, &relative)?.root.join(relative);
+    let full = own(site, &hold, found, &relative)?.root.join(relative);
     folders(&full, arguments.mode).with_context(|| format!("make {}", full.display()))
 }
 
 pub fn import(site: &Site, arguments: &Import) -> anyhow::Result<()> {
+    let hold = Hold::of(site)?;
     let found = overlay(site, &arguments.overlay)?;
     let data = fs::metadata(&arguments.file).with_context(|| arguments.file.display().to_string())?;
     if !data.is_file() {
         bail!("{} is no file", arguments.file.display());
     }
-    let content = fs::read(&arguments.file).with_context(|| arguments.file.display().to_string())?;
+    let (content, data) =
+        plain::content(&arguments.file, u64::MAX).with_context(|| arguments.file.display().to_string())?;
     let wanted = match &arguments.new {
         Some(new) => new.clone(),
         None => arguments.file.to_string_lossy().into_owned(),
@@ -200,7 +205,7 @@ pub fn import(site: &Site, arguments: &Import) -> anyhow::Result<()> {
     if !has_parent(&found, &relative) && !arguments.parents {
         bail!("overlay {}: the folder of {wanted} is not there: make it with --parents", found.name);
     }
-    let found = own(site, found, &relative)?;
+    let found = own(site, &hold, found, &relative)?;
     let full = found.root.join(&relative);
     let there = there.and_then(|_| full.symlink_metadata().ok());
     if let Some(parent) = full.parent() {
@@ -213,16 +218,17 @@ pub fn import(site: &Site, arguments: &Import) -> anyhow::Result<()> {
         Some(old) if old.is_file() => (old.mode() & 0o7777, (old.uid(), old.gid())),
         _ => (data.mode() & 0o7777, (data.uid(), data.gid())),
     };
-    publish::replace_with(&full, mode, &content).with_context(|| format!("write {}", full.display()))?;
-    give(&full, mode, owner)?;
+    let traits = Traits { mode, owner, modified: None };
+    hold.put(&full, traits, &content).with_context(|| format!("write {}", full.display()))?;
     warn_of_secret(&found, &relative)
 }
 
 pub fn chmod(site: &Site, arguments: &Chmod) -> anyhow::Result<()> {
+    let hold = Hold::of(site)?;
     let found = overlay(site, &arguments.overlay)?;
     existing(&found, &arguments.path)?;
     let relative = inside(&found, &arguments.path)?;
-    let found = own(site, found, &relative)?;
+    let found = own(site, &hold, found, &relative)?;
     let full = found.root.join(&relative);
     if full.symlink_metadata()?.is_symlink() {
         bail!("{} is a link: a link has no mode", arguments.path);
@@ -240,10 +246,11 @@ pub fn chmod(site: &Site, arguments: &Chmod) -> anyhow::Result<()> {
 }
 
 pub fn chown(site: &Site, arguments: &Chown) -> anyhow::Result<()> {
+    let hold = Hold::of(site)?;
     let found = overlay(site, &arguments.overlay)?;
     existing(&found, &arguments.path)?;
     let relative = inside(&found, &arguments.path)?;
-    let found = own(site, found, &relative)?;
+    let found = own(site, &hold, found, &relative)?;
     let full = found.root.join(&relative);
     let Owner { uid, gid } = arguments.owner;
     let mode = full.symlink_metadata()?.permissions();
@@ -275,16 +282,6 @@ pub fn warn_of_secret(found: &Found, inside: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives a file its owner, and the mode that the change of owner may have cut.
-pub fn give(full: &Path, mode: u32, (uid, gid): (u32, u32)) -> anyhow::Result<()> {
-    let data = fs::metadata(full)?;
-    if (data.uid(), data.gid()) != (uid, gid) {
-        change_owner(full, Some(uid), Some(gid))?;
-        fs::set_permissions(full, fs::Permissions::from_mode(mode))?;
-    }
-    Ok(())
-}
-
 /// A mode as people write it: octal, with or without a nought in front.
 fn octal(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
@@ -298,7 +295,9 @@ fn owner(text: &str) -> Result<Owner, String> {
         if word.is_empty() {
             return Ok(None);
         }
-        word.parse().map(Some).map_err(|_| format!("`{word}` is no number: owners are UID, UID:GID or :GID"))
+        // The highest number means nobody to the kernel, and that nothing is to change.
+        let number = word.parse().ok().filter(|number| *number != u32::MAX);
+        number.map(Some).ok_or_else(|| format!("`{word}` is no number of an owner: owners are UID, UID:GID or :GID"))
     };
     let (uid, gid) = text.split_once(':').unwrap_or((text, ""));
     let owner = Owner { uid: number(uid)?, gid: number(gid)? };
@@ -319,6 +318,7 @@ mod tests {
         assert_eq!(owner("1:2"), Ok(Owner { uid: Some(1), gid: Some(2) }));
         assert!(owner("root").is_err());
         assert!(owner(":").is_err());
+        assert!(owner("4294967295").is_err() && owner("1:4294967295").is_err());
     }
 
     #[test]

@@ -2,16 +2,19 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use tempfile::TempDir;
 
-use super::change::{give, warn_of_secret};
+use super::change::warn_of_secret;
+use super::hold::{Hold, Traits};
 use super::say;
 use super::tree::{folders, has_parent, inside, overlay, own, place};
+use crate::build::merged;
 use crate::site::Site;
-use crate::store::publish;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -40,7 +43,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
     if !has_parent(&found, &relative) && !arguments.parents {
         bail!("overlay {}: the folder of {} is not there: make it with --parents", found.name, arguments.path);
     }
-    let new = edited(&full, &old)?;
+    let (new, copy) = edited(&full, &old)?;
     if new == old && there.is_some() {
         say("nothing was changed\n");
         return Ok(());
@@ -49,8 +52,22 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
         say("nothing was written\n");
         return Ok(());
     }
-    let found = own(site, found, &relative)?;
-    let full = found.root.join(&relative);
+    put(site, &found.name, &relative, there.is_some().then_some(&old), &new).with_context(|| {
+        // Hours of work may be in it.
+        format!("nothing is changed; what was edited is in {}", copy.keep().display())
+    })
+}
+
+/// Puts the new text in place of the old one, if that is what still lies there.
+fn put(site: &Site, name: &str, relative: &Path, old: Option<&Vec<u8>>, new: &[u8]) -> anyhow::Result<()> {
+    let hold = Hold::of(site)?;
+    let found = overlay(site, name)?;
+    let full = merged::holder(&found, relative).unwrap_or(&found).root.join(relative);
+    if fs::read(&full).ok().as_ref() != old {
+        bail!("{} was changed by somebody else meanwhile", full.display());
+    }
+    let found = own(site, &hold, found, relative)?;
+    let full = found.root.join(relative);
     if let Some(parent) = full.parent() {
         folders(parent, 0o755)?;
     }
@@ -59,13 +76,13 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
         Ok(data) => (data.mode() & 0o7777, (data.uid(), data.gid())),
         Err(_) => (0o644, (0, 0)),
     };
-    publish::replace_with(&full, mode, &new).with_context(|| format!("write {}", full.display()))?;
-    give(&full, mode, owner)?;
-    warn_of_secret(&found, &relative)
+    let traits = Traits { mode, owner, modified: None };
+    hold.put(&full, traits, new).with_context(|| format!("write {}", full.display()))?;
+    warn_of_secret(&found, relative)
 }
 
-/// The content after the editor. It is read by name, so an editor may also replace the file.
-fn edited(full: &std::path::Path, content: &[u8]) -> anyhow::Result<Vec<u8>> {
+/// The content after the editor, and the folder that holds it. It is read by name, so an editor may also replace the file.
+fn edited(full: &Path, content: &[u8]) -> anyhow::Result<(Vec<u8>, TempDir)> {
     let folder = tempfile::tempdir()?;
     // Under its own name, so that an editor knows what kind of file it is.
     let copy = folder.path().join(full.file_name().context("a folder cannot be edited")?);
@@ -77,5 +94,6 @@ fn edited(full: &std::path::Path, content: &[u8]) -> anyhow::Result<Vec<u8>> {
     if !status.success() {
         bail!("{editor} ended with {status}: nothing is changed");
     }
-    fs::read(&copy).with_context(|| format!("{editor} left no file"))
+    let new = fs::read(&copy).with_context(|| format!("{editor} left no file"))?;
+    Ok((new, folder))
 }

@@ -9,7 +9,8 @@ use render::template::ast::{self, ExprKind};
 
 use super::say;
 use super::tree::{existing, overlay};
-use crate::cli::table::plain;
+use crate::build::plain;
+use crate::cli::table;
 use crate::site::Site;
 
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
     if !arguments.path.ends_with(".ww") {
         bail!("overlay {}: {} is no template: its name does not end in .ww", found.name, arguments.path);
     }
-    let content = std::fs::read(&full).with_context(|| full.display().to_string())?;
+    let (content, _) = plain::content(&full, u64::MAX).with_context(|| full.display().to_string())?;
     let template = Template::parse(&full.to_string_lossy(), &content, &render::host::functions())?;
     let (docs, helps) = comments(&String::from_utf8_lossy(&content));
     let rows: Vec<Vec<String>> = variables(&template)
@@ -41,7 +42,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
     if !docs.is_empty() {
         text.push('\n');
     }
-    text.push_str(&plain(&["VARIABLE", "OPTION", "TYPE", "HELP"], &rows));
+    text.push_str(&table::plain(&["VARIABLE", "OPTION", "TYPE", "HELP"], &rows));
     say(text);
     Ok(())
 }

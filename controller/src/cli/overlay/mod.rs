@@ -4,6 +4,7 @@ mod build;
 mod change;
 mod check;
 mod edit;
+mod hold;
 mod info;
 mod list;
 mod show;

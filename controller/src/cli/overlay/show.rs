@@ -9,6 +9,7 @@ use render::host::Output;
 use super::build::workshop;
 use super::say;
 use super::tree::{existing, inside, overlay, place};
+use crate::build::plain;
 use crate::build::trees::Found;
 use crate::cli::say::warn;
 use crate::site::Site;
@@ -35,7 +36,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
             if !full.is_file() {
                 bail!("overlay {}: {} is no file", found.name, arguments.path);
             }
-            say(std::fs::read(&full).with_context(|| full.display().to_string())?);
+            say(plain::content(&full, u64::MAX).with_context(|| full.display().to_string())?.0);
             Ok(())
         }
         Some(node) => rendered(site, &found, arguments, node),
@@ -45,8 +46,9 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
 fn rendered(site: &Site, found: &Found, arguments: &Arguments, node: &str) -> anyhow::Result<()> {
     let Some(path) = template(found, &arguments.path)? else {
         let full = existing(found, &arguments.path)?;
+        let (content, _) = plain::content(&full, u64::MAX).with_context(|| full.display().to_string())?;
         warn(format_args!("{} is no template: its name does not end in .ww", arguments.path));
-        say(std::fs::read(&full).with_context(|| full.display().to_string())?);
+        say(content);
         return Ok(());
     };
     let shop = workshop(site)?;

@@ -11,10 +11,10 @@ use anyhow::{Context, bail};
 use archive::{Entry, Kind};
 use model::conf::OverlayMerge;
 
+use super::hold::{self, Hold, Traits};
 use crate::build::merged;
 use crate::build::trees::{self, Found};
 use crate::site::Site;
-use crate::store::publish;
 
 /// The overlay of that name.
 ///
@@ -95,10 +95,10 @@ pub fn has_parent(found: &Found, inside: &Path) -> bool {
 ///
 /// # Errors
 /// When it cannot be copied.
-pub fn own(site: &Site, found: Found, inside: &Path) -> anyhow::Result<Found> {
+pub fn own(site: &Site, hold: &Hold, found: Found, inside: &Path) -> anyhow::Result<Found> {
     let found = match (found.site, site.conf.overlays.merge) {
         (true, _) => found,
-        (false, OverlayMerge::Whole) => return own_all(site, &found),
+        (false, OverlayMerge::Whole) => return own_all(site, hold, &found),
         (false, OverlayMerge::Files) => {
             folders(&site.conf.paths.wwoverlaydir.join(&found.name).join("rootfs"), 0o755)?;
             overlay(site, &found.name)?
@@ -115,23 +115,23 @@ pub fn own(site: &Site, found: Found, inside: &Path) -> anyhow::Result<Found> {
             Kind::HardLink(_) => Entry { kind: Kind::File(fs::read(behind.root.join(path))?.into()), ..entry.clone() },
             _ => entry.clone(),
         };
-        lay_down(&found.root, &behind.root, &alone)
+        lay_down(hold.home(), &found.root, &behind.root, &alone)
             .with_context(|| format!("copy {} of overlay {} to the site", path.display(), found.name))?;
     }
     File::open(&found.root)?.sync_all()?;
     Ok(found)
 }
 
-fn own_all(site: &Site, found: &Found) -> anyhow::Result<Found> {
-    let home = &site.conf.paths.wwoverlaydir;
-    folders(home, 0o755)?;
-    let temp = tempfile::Builder::new().prefix(".new-").tempdir_in(home)?;
+fn own_all(site: &Site, hold: &Hold, found: &Found) -> anyhow::Result<Found> {
+    let home = hold.home();
+    let temp = tempfile::Builder::new().prefix(hold::NEW).tempdir_in(home)?;
     fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o755))?;
     let inside = found.root.strip_prefix(&found.folder).unwrap_or(Path::new(""));
     let root = temp.path().join(inside);
     folders(&root, 0o755)?;
     for entry in trees::read(found)? {
-        lay_down(&root, &found.root, &entry).with_context(|| format!("copy overlay {} to the site", found.name))?;
+        lay_down(temp.path(), &root, &found.root, &entry)
+            .with_context(|| format!("copy overlay {} to the site", found.name))?;
     }
     let target = home.join(&found.name);
     fs::rename(temp.path(), &target).with_context(|| format!("copy overlay {} to {}", found.name, target.display()))?;
@@ -156,7 +156,7 @@ pub fn folders(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
-fn lay_down(root: &Path, from: &Path, entry: &Entry) -> io::Result<()> {
+fn lay_down(beside: &Path, root: &Path, from: &Path, entry: &Entry) -> io::Result<()> {
     let name = Path::new(OsStr::from_bytes(&entry.path));
     let (source, target) = (from.join(name), root.join(name));
     // A template that is a link is read through it, but copied as the link that it is.
@@ -166,8 +166,12 @@ fn lay_down(root: &Path, from: &Path, entry: &Entry) -> io::Result<()> {
     }
     match &entry.kind {
         Kind::Directory => fs::create_dir(&target)?,
-        // Nobody ever opens it with a mode that is not its own.
-        Kind::File(content) => publish::replace_with(&target, entry.mode & 0o700, content)?,
+        Kind::File(content) => {
+            let data = fs::metadata(&source)?;
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::try_from(data.mtime()).unwrap_or(0));
+            let traits = Traits { mode: entry.mode, owner: (entry.uid, entry.gid), modified: Some(time) };
+            return hold::put(beside, &target, traits, content);
+        }
         Kind::HardLink(first) => {
             return fs::hard_link(root.join(OsStr::from_bytes(first)), &target);
         }
@@ -179,11 +183,5 @@ fn lay_down(root: &Path, from: &Path, entry: &Entry) -> io::Result<()> {
     }
     // The owner first: changing it takes set-id bits away.
     chown(&target, Some(entry.uid), Some(entry.gid))?;
-    fs::set_permissions(&target, fs::Permissions::from_mode(entry.mode))?;
-    if let Kind::File(_) = entry.kind {
-        let data = fs::metadata(&source)?;
-        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::try_from(data.mtime()).unwrap_or(0));
-        File::open(&target)?.set_modified(time)?;
-    }
-    Ok(())
+    fs::set_permissions(&target, fs::Permissions::from_mode(entry.mode))
 }
