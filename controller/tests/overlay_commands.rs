@@ -3,10 +3,10 @@
 
 mod world;
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 
 use serde_json::json;
-use world::World;
+use world::{CONF, World};
 
 /// A site with one overlay and a node that has it.
 fn site() -> World {
@@ -171,4 +171,22 @@ fn check_tells_of_what_no_archive_can_hold() {
         "ERROR  : node n1: the system overlay cannot be packed: {why}\nERROR: 1 errors in the overlays of 1 nodes\n"
     );
     assert_eq!((ran.exit, ran.stdout.as_str(), ran.stderr), (255, "", said));
+}
+
+#[test]
+fn all_that_a_build_writes_is_readable_by_root_only() {
+    for materialize in [true, false] {
+        let world = site();
+        world.put("etc/warewulf/warewulf.conf", &json!(format!("{CONF}overlays: {{materialize: {materialize}}}\n")));
+        assert_eq!(world.run(&["overlay", "build"]).exit, 0);
+        let provision = world.path("var/provision");
+        let mut files = 0;
+        for thing in controller::build::trees::walk(&provision).unwrap() {
+            let mode = thing.data.mode() & 0o777;
+            files += u32::from(thing.data.is_file());
+            let most = if thing.data.is_dir() { 0o750 } else { 0o600 };
+            assert_eq!(mode & !most, 0, "{} has mode {mode:o}", thing.path.display());
+        }
+        assert!(files >= 3, "{files}");
+    }
 }

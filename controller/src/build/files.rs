@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ impl Files {
         let memory = group::memory(site);
         DirBuilder::new().recursive(true).mode(0o700).create(&memory)?;
         let path = memory.join(format!(".lock-{}", shelf::file_name(shelf)));
-        let lock = File::options().create(true).append(true).open(path)?;
+        let lock = File::options().create(true).append(true).mode(0o600).open(path)?;
         lock.lock()?;
         Ok(lock)
     }

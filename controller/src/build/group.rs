@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::store::{Store, Writing};
@@ -38,7 +38,7 @@ impl Group {
         let folder = memory(site);
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let mark = mark(&folder);
-        let held = File::options().create(true).append(true).open(&mark)?;
+        let held = File::options().create(true).append(true).mode(0o600).open(&mark)?;
         held.lock_shared()?;
         held.sync_all()?;
         File::open(&folder)?.sync_all()?;

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -119,7 +119,7 @@ impl Store {
     }
 
     fn lock(&self) -> io::Result<File> {
-        File::options().create(true).append(true).open(self.pieces.join(".lock"))
+        File::options().create(true).append(true).mode(0o600).open(self.pieces.join(".lock"))
     }
 
     /// Publishes the recipe of these parts with its record, and the pieces that are not there yet.

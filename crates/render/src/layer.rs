@@ -3,7 +3,7 @@
 //! Everything happens on values. No link is ever followed on a disk, so an overlay can neither read nor write outside
 //! the tree that it describes. What stock does and what we do on purpose differently stands at each rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use archive::{Entry, Kind};
@@ -71,6 +71,8 @@ pub enum Clash {
 pub struct Ground<'a> {
     image: &'a dyn ImageLinks,
     tree: BTreeMap<Vec<u8>, Placed>,
+    /// First name of a file -> the names that came to be hard links to it.
+    links: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>,
     warnings: Vec<String>,
 }
 
@@ -83,7 +85,7 @@ impl std::fmt::Debug for Ground<'_> {
 impl<'a> Ground<'a> {
     /// Bare ground, above an image whose links to folders are respected.
     pub fn new(image: &'a dyn ImageLinks) -> Ground<'a> {
-        Ground { image, tree: BTreeMap::new(), warnings: Vec::new() }
+        Ground { image, tree: BTreeMap::new(), links: BTreeMap::new(), warnings: Vec::new() }
     }
 
     /// Lays one entry of `overlay` over what is there.
@@ -101,8 +103,16 @@ impl<'a> Ground<'a> {
             self.make_parents(overlay, &path, &piece)?;
             path
         };
+        let mut kind = piece.entry.kind;
+        if let Kind::HardLink(first) = &mut kind {
+            // It went through the same links as this name.
+            if let Some(named) = clean(first) {
+                *first = self.through_links(overlay, &named, false)?;
+            }
+            self.links.entry(first.clone()).or_default().insert(path.clone());
+        }
         let placed = Placed {
-            entry: Entry { path: path.clone(), ..piece.entry },
+            entry: Entry { path: path.clone(), kind, ..piece.entry },
             overlay: Arc::clone(overlay),
             rendered: piece.rendered,
             whose: piece.whose,
@@ -186,16 +196,26 @@ impl<'a> Ground<'a> {
     fn keep_other_names(&mut self, path: &[u8]) {
         let Some(Kind::File(content)) = self.tree.get(path).map(|placed| placed.entry.kind.clone()) else { return };
         let mut heir: Option<Vec<u8>> = None;
-        for (name, placed) in &mut self.tree {
-            if matches!(&placed.entry.kind, Kind::HardLink(first) if first == path) {
-                placed.entry.kind = match &heir {
-                    None => {
-                        heir = Some(name.clone());
-                        Kind::File(Arc::clone(&content))
-                    }
-                    Some(heir) => Kind::HardLink(heir.clone()),
-                };
+        let mut others = BTreeSet::new();
+        for name in self.links.remove(path).unwrap_or_default() {
+            let Some(placed) = self.tree.get_mut(&name) else { continue };
+            if !matches!(&placed.entry.kind, Kind::HardLink(first) if first == path) {
+                // Something else lies there by now.
+                continue;
             }
+            placed.entry.kind = match &heir {
+                None => {
+                    heir = Some(name);
+                    Kind::File(Arc::clone(&content))
+                }
+                Some(heir) => {
+                    others.insert(name);
+                    Kind::HardLink(heir.clone())
+                }
+            };
+        }
+        if let Some(heir) = heir {
+            self.links.insert(heir, others);
         }
     }
 
@@ -502,6 +522,25 @@ mod tests {
         let mut pieces = tree();
         pieces.push(("b", rendered("3", 0o644, "y", true)));
         assert_eq!(lines(pieces), ["1 644 = x", "2 644 == 1", "3 644 = y", "3.wwbackup 644 = x"]);
+    }
+
+    #[test]
+    fn hard_links_below_a_link_of_the_image_go_through_it_with_their_file() {
+        let pieces = vec![
+            ("a", plain("lib64", 0o755, Kind::Directory)),
+            ("a", plain("lib64/1", 0o644, file("x"))),
+            ("a", plain("lib64/2", 0o644, Kind::HardLink(b"lib64/1".to_vec()))),
+        ];
+        let (got, _) = lay(&Merged, pieces).unwrap();
+        assert_eq!(got, ["usr 755 /", "usr/lib64 755 /", "usr/lib64/1 644 = x", "usr/lib64/2 644 == usr/lib64/1"]);
+    }
+
+    #[test]
+    fn the_heir_of_a_hard_linked_file_has_heirs_of_its_own() {
+        let hard = |path: &str, first: &str| plain(path, 0o644, Kind::HardLink(first.into()));
+        let mut pieces = vec![("a", plain("1", 0o644, file("x"))), ("a", hard("2", "1")), ("a", hard("3", "1"))];
+        pieces.extend([("b", plain("1", 0o644, file("y"))), ("c", plain("2", 0o644, file("z")))]);
+        assert_eq!(lines(pieces), ["1 644 = y", "2 644 = z", "3 644 = x"]);
     }
 
     #[test]
