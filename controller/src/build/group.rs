@@ -58,6 +58,8 @@ impl Group {
             _ => {}
         }
         drop(self.writing);
+        // Of records.
+        publish::sweep_old(&self.folder);
         self.store.sweep().map(drop)
     }
 }

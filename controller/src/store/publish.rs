@@ -4,6 +4,10 @@ use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How the name of a temporary file begins.
+const NEW: &str = ".new-";
 
 /// Replaces `path` by what `fill` writes, with permission bits `mode`.
 ///
@@ -12,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// Any error of `fill` or of the file system; the old file is then still there, and no temporary one is left.
 pub fn replace<T>(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
-    replace_by(path, ".new-", mode, fill)
+    replace_by(path, NEW, mode, fill)
 }
 
 /// [`replace`] by a file that is written in the folder `beside` first, where nobody takes it for one of those that lie
@@ -26,7 +30,7 @@ pub fn replace_from(
     mode: u32,
     fill: impl Fn(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
-    match replace_in(beside, path, ".new-", mode, &fill) {
+    match replace_in(beside, path, NEW, mode, &fill) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => replace(path, mode, fill),
         done => done,
     }
@@ -70,7 +74,7 @@ fn replace_in<T>(
 /// # Errors
 /// As [`replace`].
 pub fn replace_for_now(path: &Path, mode: u32, content: &[u8]) -> io::Result<File> {
-    replace_for_now_by(path, ".new-", mode, content)
+    replace_for_now_by(path, NEW, mode, content)
 }
 
 /// [`replace_for_now`] by a file whose temporary name begins with `prefix`, as [`replace_by`] does.
@@ -92,6 +96,20 @@ pub fn sweep(folder: &Path, prefix: &str) {
     for entry in entries.flatten() {
         let left = |name: &str| name.strip_prefix(prefix).is_some_and(|rest| !rest.contains('.'));
         if entry.file_name().to_str().is_some_and(left) {
+            // A file that stays costs room and nothing else.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Takes away what writers that were killed long ago have left, where nothing keeps other writers away: of temporary files
+/// those that nobody has touched for an hour.
+pub fn sweep_old(folder: &Path) {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(NEW.as_bytes())) {
+        let age = entry.metadata().and_then(|data| data.modified()).map(|time| time.elapsed().unwrap_or_default());
+        if age.is_ok_and(|age| age > HOUR) {
             // A file that stays costs room and nothing else.
             let _ = std::fs::remove_file(entry.path());
         }
@@ -150,6 +168,22 @@ mod tests {
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         assert_eq!(names, [".a.new-x.img", ".b.new-x1", "a"]);
+    }
+
+    #[test]
+    fn what_is_an_hour_old_is_swept_and_what_somebody_writes_now_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".new-x1", ".new-x2", ".n1.system.record"] {
+            let file = File::create(folder.path().join(name)).unwrap();
+            if name != ".new-x2" {
+                file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3700)).unwrap();
+            }
+        }
+        sweep_old(folder.path());
+        let entries = std::fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, [".n1.system.record", ".new-x2"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use model::Node;
 
@@ -30,7 +30,8 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
         shop = shop.materialized();
     }
     let nodes = named(&shop, &arguments.nodes)?;
-    let group = Group::begin(site)?;
+    let store = || format!("the store of overlays below {}", site.conf.paths.wwprovisiondir.display());
+    let group = Group::begin(site).with_context(store)?;
     let failures = Mutex::new(Vec::new());
     bulk::build(&shop, &nodes, workers(arguments.workers), |node, kind, built| {
         if kind.list(node).is_empty() {
@@ -41,7 +42,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
             Err(error) => failures.lock().unwrap_or_else(PoisonError::into_inner).push((node.id.clone(), error)),
         }
     });
-    group.finish()?;
+    group.finish().with_context(store)?;
     let mut failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
     failures.sort_by(|a, b| a.0.cmp(&b.0));
     report(&failures)
