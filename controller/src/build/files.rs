@@ -5,7 +5,7 @@
 //! published, or somebody put it there since.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -137,13 +137,13 @@ impl Files {
                 if !known || old.content != record.content || !in_form {
                     DirBuilder::new().recursive(true).mode(0o750).create(&self.folder)?;
                     publish::sweep(&self.folder, &self.unfinished);
-                    let replace = |path: &Path, content: &[u8]| match by.held {
-                        Some(_) => publish::replace_for_now_by(path, &self.unfinished, 0o600, content).map(drop),
-                        None => publish::replace_by(path, &self.unfinished, 0o600, |file| file.write_all(content)),
+                    let replace = |path: &Path, fill: &dyn Fn(&mut File) -> io::Result<()>| match by.held {
+                        Some(_) => publish::replace_for_now_by(path, &self.unfinished, 0o600, fill).map(drop),
+                        None => publish::replace_by(path, &self.unfinished, 0o600, fill),
                     };
                     // A crash between the two leaves a record that fits neither state, and the next look builds again.
-                    replace(&self.packed, &by.splicer.gzip(parts)?)?;
-                    replace(&self.image, &splice::plain(parts))?;
+                    replace(&self.packed, &|file| by.splicer.gzip(parts, file))?;
+                    replace(&self.image, &|file| splice::plain(parts, file))?;
                     self.store.forget(&self.name, by.draft.as_deref_mut())?;
                 }
                 record.files = self.identity().unwrap_or_default();

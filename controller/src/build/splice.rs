@@ -4,7 +4,7 @@
 //! of them. Each run ends in a full flush, so runs deflated apart are one stream and one gzip member.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +17,8 @@ use crate::image::pack::{self, Packer, Sum};
 /// How many runs are remembered, and how many bytes of memory their packed forms may take.
 const KEPT: usize = 512;
 const KEPT_BYTES: usize = 64 << 20;
+/// So many bytes of small members are written at once.
+const AT_ONCE: usize = 64 << 10;
 
 /// Runs that were seen before, and packers that wait for work.
 #[derive(Debug, Default)]
@@ -108,29 +110,31 @@ impl Splicer {
         self.deflated.load(Ordering::Relaxed)
     }
 
-    /// The whole archive as one gzip member.
+    /// Writes the whole archive as one gzip member.
     ///
     /// # Errors
-    /// As [`Splicer::packed`].
-    pub fn gzip(&self, parts: &[Arc<Part>]) -> io::Result<Vec<u8>> {
-        let mut whole = pack::HEADER.to_vec();
+    /// As [`Splicer::packed`], and those of writing.
+    pub fn gzip(&self, parts: &[Arc<Part>], to: &mut impl Write) -> io::Result<()> {
+        let mut to = BufWriter::with_capacity(AT_ONCE, to);
+        to.write_all(&pack::HEADER)?;
         let mut sum = Sum::default();
         for part in parts {
-            whole.extend_from_slice(&self.packed(part)?);
+            to.write_all(&self.packed(part)?)?;
             sum.add(part.crc, part.length);
         }
-        whole.extend(sum.ending());
-        Ok(whole)
+        to.write_all(&sum.ending())?;
+        to.flush()
     }
 }
 
-/// The whole archive, not packed.
-pub fn plain(parts: &[Arc<Part>]) -> Vec<u8> {
-    let mut whole = Vec::with_capacity(parts.iter().map(|part| part.run.length()).sum());
-    for part in parts {
-        part.run.chunks().for_each(|chunk| whole.extend_from_slice(chunk));
-    }
-    whole
+/// Writes the whole archive, not packed.
+///
+/// # Errors
+/// Those of writing.
+pub fn plain(parts: &[Arc<Part>], to: &mut impl Write) -> io::Result<()> {
+    let mut to = BufWriter::with_capacity(AT_ONCE, to);
+    parts.iter().flat_map(|part| part.run.chunks()).try_for_each(|chunk| to.write_all(chunk))?;
+    to.flush()
 }
 
 #[cfg(test)]
@@ -147,6 +151,18 @@ mod tests {
         let kind = Kind::File(content);
         let entry = Entry { path: path.into(), mode: 0o644, uid: 0, gid: 0, mtime: 0, kind, xattrs: BTreeMap::new() };
         Placed { entry, overlay: "t".into(), rendered: false, whose }
+    }
+
+    fn gzip(splicer: &Splicer, parts: &[Arc<Part>]) -> Vec<u8> {
+        let mut whole = Vec::new();
+        splicer.gzip(parts, &mut whole).unwrap();
+        whole
+    }
+
+    fn plain(parts: &[Arc<Part>]) -> Vec<u8> {
+        let mut whole = Vec::new();
+        super::plain(parts, &mut whole).unwrap();
+        whole
     }
 
     fn parts(splicer: &Splicer, tree: &[Placed]) -> Vec<Arc<Part>> {
@@ -172,10 +188,10 @@ mod tests {
                 file("z", Whose::Everybodys, b"z".as_slice().into()),
             ];
             let made = parts(&splicer, &tree);
-            let packed = splicer.gzip(&made).unwrap();
+            let packed = gzip(&splicer, &made);
             assert_eq!(unpacked(&packed), plain(&made));
             let anew = Splicer::default();
-            assert_eq!(anew.gzip(&parts(&anew, &tree)).unwrap(), packed);
+            assert_eq!(gzip(&anew, &parts(&anew, &tree)), packed);
         }
         assert_eq!(splicer.known.lock().unwrap().runs.len(), 2, "z and the agent");
     }
@@ -185,7 +201,7 @@ mod tests {
         let splicer = Splicer::default();
         let made = parts(&splicer, &[]);
         assert_eq!(plain(&made), archive::newc::write(&[]).unwrap());
-        assert_eq!(unpacked(&splicer.gzip(&made).unwrap()), plain(&made));
+        assert_eq!(unpacked(&gzip(&splicer, &made)), plain(&made));
     }
 
     #[test]

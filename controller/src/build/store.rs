@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -200,13 +200,14 @@ impl Store {
         }
         let packed = by.splicer.packed(part)?;
         let length = packed.len() as u64;
-        let mut whole = packed.to_vec();
-        part.run.chunks().for_each(|chunk| whole.extend_from_slice(chunk));
-        whole.extend(length.to_le_bytes());
-        whole.extend(WHOLE);
+        let fill = |file: &mut File| {
+            file.write_all(&packed)?;
+            part.run.chunks().try_for_each(|chunk| file.write_all(chunk))?;
+            file.write_all(&[length.to_le_bytes(), WHOLE].concat())
+        };
         match by.held {
-            Some(_) => publish::replace_for_now(&place, 0o600, &whole).map(drop)?,
-            None => publish::replace_with(&place, 0o600, &whole)?,
+            Some(_) => publish::replace_for_now_by(&place, publish::NEW, 0o600, fill).map(drop)?,
+            None => publish::replace(&place, 0o600, fill)?,
         }
         by.fresh.fetch_add(1, Ordering::Relaxed);
         by.keep_in_mind(part, length);

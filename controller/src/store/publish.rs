@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How the name of a temporary file begins.
-const NEW: &str = ".new-";
+pub const NEW: &str = ".new-";
 
 /// Replaces `path` by what `fill` writes, with permission bits `mode`.
 ///
@@ -74,18 +74,23 @@ fn replace_in<T>(
 /// # Errors
 /// As [`replace`].
 pub fn replace_for_now(path: &Path, mode: u32, content: &[u8]) -> io::Result<File> {
-    replace_for_now_by(path, NEW, mode, content)
+    replace_for_now_by(path, NEW, mode, |file| file.write_all(content))
 }
 
-/// [`replace_for_now`] by a file whose temporary name begins with `prefix`, as [`replace_by`] does.
+/// [`replace_for_now`] with what `fill` writes, by a file whose temporary name begins with `prefix`, as [`replace_by`] does.
 ///
 /// # Errors
 /// As [`replace`].
-pub fn replace_for_now_by(path: &Path, prefix: &str, mode: u32, content: &[u8]) -> io::Result<File> {
+pub fn replace_for_now_by(
+    path: &Path,
+    prefix: &str,
+    mode: u32,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<File> {
     let permissions = Permissions::from_mode(mode);
     let mut temp = tempfile::Builder::new().prefix(prefix).permissions(permissions).tempfile_in(folder_of(path))?;
     temp.as_file().set_permissions(Permissions::from_mode(mode))?;
-    temp.write_all(content)?;
+    fill(temp.as_file_mut())?;
     temp.persist(path).map_err(|error| error.error)
 }
 
