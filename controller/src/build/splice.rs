@@ -12,7 +12,7 @@ use flate2::Crc;
 use sha2::{Digest, Sha256};
 
 use super::runs::Run;
-use crate::image::pack::{self, Packer, Sum};
+use crate::image::pack::{self, LARGE, Packer, Sum};
 
 /// How many runs are remembered, and how many bytes of memory their packed forms may take.
 const KEPT: usize = 512;
@@ -44,7 +44,7 @@ pub struct Part {
     pub digest: [u8; 32],
     pub crc: u32,
     pub length: u64,
-    packed: Mutex<Option<Arc<[u8]>>>,
+    packed: Mutex<Option<Arc<Vec<u8>>>>,
 }
 
 impl Part {
@@ -88,7 +88,7 @@ impl Splicer {
     ///
     /// # Errors
     /// When the packer fails, which no input makes it do.
-    pub fn packed(&self, part: &Part) -> io::Result<Arc<[u8]>> {
+    pub fn packed(&self, part: &Part) -> io::Result<Arc<Vec<u8>>> {
         let mut kept = part.packed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(packed) = &*kept {
             return Ok(Arc::clone(packed));
@@ -96,7 +96,11 @@ impl Splicer {
         let (idle, make): (_, fn() -> Packer) =
             if part.run.own { (&self.quick, Packer::quick) } else { (&self.packers, Packer::default) };
         let mut packer = idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_else(make);
-        let packed: Arc<[u8]> = packer.deflate(part.run.chunks())?.into();
+        let mut packed = packer.deflate(part.run.chunks())?;
+        if packed.capacity() < LARGE {
+            packed.shrink_to_fit();
+        }
+        let packed = Arc::new(packed);
         idle.lock().unwrap_or_else(PoisonError::into_inner).push(packer);
         *kept = Some(Arc::clone(&packed));
         if !part.run.own {

@@ -63,6 +63,9 @@ pub fn deflate(bytes: &[u8]) -> io::Result<Piece> {
     Ok(Piece { packed, crc: crc.sum(), length: bytes.len() as u64 })
 }
 
+/// From here on memory is not moved, in bytes.
+pub const LARGE: usize = 16 << 20;
+
 /// Deflates pieces one by one, each as if it were the first: its memory is made once.
 #[derive(Debug)]
 pub struct Packer(Compress);
@@ -87,7 +90,10 @@ impl Packer {
         self.0.reset();
         let mut packed = Vec::new();
         for part in parts {
-            packed.reserve(part.len() / 4 + 64);
+            // Growing a large one would hold it twice, and what is not written to is no memory yet.
+            if part.len() < LARGE || packed.try_reserve(part.len() + part.len() / 1000 + 64).is_err() {
+                packed.reserve(part.len() / 4 + 64);
+            }
             self.feed(part, &mut packed, FlushCompress::None)?;
         }
         self.feed(&[], &mut packed, FlushCompress::Full)?;
