@@ -1,7 +1,10 @@
 //! A node's disks and file systems as an Ignition configuration, version 3.1.0.
 //!
 //! The rules by which a document is refused are Ignition's own for that version
-//! (<https://coreos.github.io/ignition/configuration-v3_1/>); a refused document becomes a reason, never half a document.
+//! (<https://coreos.github.io/ignition/configuration-v3_1/>; what it checks before it touches a disk); a refused document
+//! becomes a reason, never half a document.
+
+use std::ops::RangeInclusive;
 
 use model::Node;
 use model::node::{Disk, FileSystem, Partition};
@@ -12,17 +15,17 @@ use thiserror::Error;
 pub enum Invalid {
     #[error("partition {partition} of {disk}: {field} `{text}` is not a whole number")]
     NotANumber { disk: String, partition: String, field: &'static str, text: String },
-    #[error("disk {disk}: partition {partition} has no number, but others have: number all of them, or none")]
-    MixedNumbers { disk: String, partition: String },
     #[error("disk {disk}: partitions {first} and {second} both have number {number}")]
     SameNumber { disk: String, first: String, second: String, number: i64 },
     #[error("partition {partition} of {disk}: {field} `{text}` is not a GUID")]
     NotAGuid { disk: String, partition: String, field: &'static str, text: String },
-    #[error("partition {partition} of {disk}: the label is longer than 36 characters, or has a colon")]
+    #[error("disk {disk}: partitions {first} and {second} overlap")]
+    Overlap { disk: String, first: String, second: String },
+    #[error("partition {partition} of {disk}: the label is longer than 36 bytes, or has a colon")]
     Label { disk: String, partition: String },
     #[error("partition {partition} of {disk}: {why}")]
     Partition { disk: String, partition: String, why: &'static str },
-    #[error("disk {0}: the device must be an absolute path")]
+    #[error("disk {0}: the device must be an absolute path without . or .. or needless slashes")]
     DiskPath(String),
     #[error("file system {device}: {why}")]
     FileSystem { device: String, why: String },
@@ -46,35 +49,52 @@ pub fn document(node: &Node) -> Result<Option<String>, Invalid> {
     Ok(Some(format!("{{\"ignition\":{{\"version\":\"3.1.0\"}},\"storage\":{}}}", storage.end())))
 }
 
+/// A partition, with its numbers read.
+struct Read<'a> {
+    number: i64,
+    size: Option<i64>,
+    start: Option<i64>,
+    label: &'a str,
+    partition: &'a Partition,
+}
+
+impl Read<'_> {
+    /// Its place in MiB; `None` where the tools choose it. As Ignition has it: one that fills what is free is there where
+    /// it begins.
+    fn place(&self) -> Option<RangeInclusive<i64>> {
+        let (start, size) = self.start.zip(self.size).filter(|(start, _)| *start != 0)?;
+        Some(start..=start.saturating_add(size.saturating_sub(1).max(0)))
+    }
+}
+
 fn disk_json(device: &str, disk: &Disk) -> Result<String, Invalid> {
-    if !device.starts_with('/') {
+    if !is_clean(device) {
         return Err(Invalid::DiskPath(device.into()));
     }
-    let mut numbered = Vec::new();
+    let mut all = Vec::new();
     for (label, partition) in &disk.partitions {
-        numbered.push((whole(device, label, "number", &partition.number)?.unwrap_or(0), label, partition));
+        let whole = |field, text: &str| whole(device, label, field, text);
+        let number = whole("number", &partition.number)?.unwrap_or(0);
+        let (size, start) = (whole("size_mib", &partition.size_mib)?, whole("start_mib", &partition.start_mib)?);
+        all.push(Read { number, size, start, label, partition });
     }
-    numbered.sort_by(|a, b| (a.0 == 0, a.0, a.1).cmp(&(b.0 == 0, b.0, b.1)));
-    let mut previous: Option<(i64, &str)> = None;
-    let mut partitions = Vec::new();
-    for (number, label, partition) in &numbered {
-        match previous {
-            Some((first, _)) if *number == 0 && first != 0 => {
-                return Err(Invalid::MixedNumbers { disk: device.into(), partition: (*label).clone() });
+    // As stock writes them. A partition without a number gets the next free one, after all the others.
+    all.sort_by_key(|read| (read.number, read.size.is_none(), read.size));
+    for (at, one) in all.iter().enumerate() {
+        for other in all.iter().skip(at + 1) {
+            let (disk, first, second) = (device.to_owned(), one.label.to_owned(), other.label.to_owned());
+            if one.number != 0 && one.number == other.number {
+                return Err(Invalid::SameNumber { disk, first, second, number: one.number });
             }
-            Some((same, first)) if same == *number && same != 0 => {
-                return Err(Invalid::SameNumber {
-                    disk: device.into(),
-                    first: first.into(),
-                    second: (*label).clone(),
-                    number: same,
-                });
+            if let Some((a, b)) = one.place().zip(other.place())
+                && a.start() <= b.end()
+                && b.start() <= a.end()
+            {
+                return Err(Invalid::Overlap { disk, first, second });
             }
-            _ => {}
         }
-        previous = Some((*number, label));
-        partitions.push(partition_json(device, label, *number, partition)?);
     }
+    let partitions = all.iter().map(|read| partition_json(device, read)).collect::<Result<_, _>>()?;
     let mut out = Object::default();
     out.text("device", device);
     out.list("partitions", partitions);
@@ -82,18 +102,24 @@ fn disk_json(device: &str, disk: &Disk) -> Result<String, Invalid> {
     Ok(out.end())
 }
 
-fn partition_json(disk: &str, label: &str, number: i64, partition: &Partition) -> Result<String, Invalid> {
+fn partition_json(disk: &str, read: &Read<'_>) -> Result<String, Invalid> {
+    let Read { number, size, start, label, partition } = *read;
     // Ignition's own limit, and `:` separates the fields of an sgdisk argument.
-    if label.chars().count() > 36 || label.contains(':') {
+    if label.len() > 36 || label.contains(':') {
         return Err(Invalid::Label { disk: disk.into(), partition: label.into() });
     }
-    let size = whole(disk, label, "size_mib", &partition.size_mib)?;
-    let start = whole(disk, label, "start_mib", &partition.start_mib)?;
     guid(disk, label, "type_guid", &partition.type_guid)?;
     guid(disk, label, "guid", &partition.guid)?;
     let refuse = |why| Err(Invalid::Partition { disk: disk.into(), partition: label.into(), why });
     if number < 0 {
         return refuse("the number is negative");
+    }
+    if partition.should_exist == Some(false) {
+        // Its name here is its label.
+        return refuse(
+            "should_exist is false, and Ignition removes partitions without a label only: \
+             name it by its number in the resource ignition",
+        );
     }
     let mut out = Object::default();
     out.text("guid", &partition.guid);
@@ -112,8 +138,8 @@ fn partition_json(disk: &str, label: &str, number: i64, partition: &Partition) -
 
 fn filesystem_json(device: &str, fs: &FileSystem) -> Result<String, Invalid> {
     let refuse = |why: String| Err(Invalid::FileSystem { device: device.into(), why });
-    if !device.starts_with('/') {
-        return refuse("the device must be an absolute path".into());
+    if !is_clean(device) {
+        return refuse("the device must be an absolute path without . or .. or needless slashes".into());
     }
     let longest = match fs.format.as_str() {
         "ext4" => 16,
@@ -121,14 +147,20 @@ fn filesystem_json(device: &str, fs: &FileSystem) -> Result<String, Invalid> {
         "xfs" => 12,
         "vfat" => 11,
         "swap" => 15,
+        "" if *fs
+            == (FileSystem { wipe_filesystem: fs.wipe_filesystem.filter(|wipe| !wipe), ..Default::default() }) =>
+        {
+            0
+        }
         "" => return refuse("no format is given".into()),
         other => return refuse(format!("Ignition knows no format `{other}`")),
     };
     if fs.label.len() > longest {
         return refuse(format!("a label on {} has at most {longest} characters", fs.format));
     }
-    if !fs.path.is_empty() && fs.format != "swap" && !fs.path.starts_with('/') {
-        return refuse(format!("the path `{}` is not absolute", fs.path));
+    // Of a swap area the customary path is `swap`; the overlay takes it out.
+    if !fs.path.is_empty() && fs.format != "swap" && !is_clean(&fs.path) {
+        return refuse(format!("the path `{}` is not absolute, or has . or .. or needless slashes", fs.path));
     }
     let mount_options: Vec<String> =
         fs.mount_options.split(',').filter(|option| !option.is_empty()).map(quoted).collect();
@@ -138,7 +170,7 @@ fn filesystem_json(device: &str, fs: &FileSystem) -> Result<String, Invalid> {
     out.text("label", &fs.label);
     out.list("mountOptions", mount_options);
     out.list("options", fs.options.iter().map(|option| quoted(option)).collect());
-    out.text("path", &fs.path);
+    out.word("path", &fs.path);
     out.text("uuid", &fs.uuid);
     out.truth("wipeFilesystem", fs.wipe_filesystem);
     Ok(out.end())
@@ -166,15 +198,26 @@ fn guid(disk: &str, partition: &str, field: &'static str, text: &str) -> Result<
     Err(Invalid::NotAGuid { disk: disk.into(), partition: partition.into(), field, text: text.into() })
 }
 
-/// A JSON object in the making; what is empty or false is left out, as Ignition's own writer does.
+/// Whether Ignition takes it for a path: from the root, and as short as it can be written.
+fn is_clean(path: &str) -> bool {
+    path == "/"
+        || path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")))
+}
+
+/// A JSON object in the making; what is not given is left out.
 #[derive(Default)]
 struct Object(Vec<String>);
 
 impl Object {
     fn text(&mut self, key: &str, value: &str) {
         if !value.is_empty() {
-            self.0.push(format!("{}:{}", quoted(key), quoted(value)));
+            self.word(key, value);
         }
+    }
+
+    /// Also an empty one.
+    fn word(&mut self, key: &str, value: &str) {
+        self.0.push(format!("{}:{}", quoted(key), quoted(value)));
     }
 
     fn number(&mut self, key: &str, value: Option<i64>) {
@@ -184,8 +227,8 @@ impl Object {
     }
 
     fn truth(&mut self, key: &str, value: Option<bool>) {
-        if value == Some(true) {
-            self.0.push(format!("{}:true", quoted(key)));
+        if let Some(value) = value {
+            self.0.push(format!("{}:{value}", quoted(key)));
         }
     }
 
@@ -252,12 +295,76 @@ mod tests {
     }
 
     #[test]
-    fn partitions_without_number_beside_numbered_ones_are_refused() {
-        let refused = document(&node(&[("a", numbered("1")), ("b", numbered(""))], &[])).unwrap_err();
+    fn partitions_without_number_stand_beside_numbered_ones() {
+        let sized = |mib: &str| Partition { size_mib: mib.into(), ..Partition::default() };
+        let partitions = [("a", numbered("1")), ("b", numbered("")), ("c", sized("20")), ("d", sized("9"))];
         assert_eq!(
-            refused.to_string(),
-            "disk /dev/vda: partition b has no number, but others have: number all of them, or none"
+            document(&node(&partitions, &[])).unwrap().unwrap(),
+            r#"{"ignition":{"version":"3.1.0"},"storage":{"disks":[{"device":"/dev/vda","partitions":[{"label":"d","sizeMiB":9},{"label":"c","sizeMiB":20},{"label":"b"},{"label":"a","number":1}],"wipeTable":true}]}}"#
         );
+    }
+
+    #[test]
+    fn what_is_said_to_be_false_is_written_down() {
+        let partition = Partition { resize: Some(false), wipe_partition_entry: Some(false), ..numbered("1") };
+        let fs = FileSystem { format: "xfs".into(), wipe_filesystem: Some(false), ..FileSystem::default() };
+        let mut node = node(&[("a", partition)], &[("/dev/vdb", fs)]);
+        node.profile.disks.get_mut("/dev/vda").unwrap().wipe_table = Some(false);
+        assert_eq!(
+            document(&node).unwrap().unwrap(),
+            r#"{"ignition":{"version":"3.1.0"},"storage":{"disks":[{"device":"/dev/vda","partitions":[{"label":"a","number":1,"resize":false,"wipePartitionEntry":false}],"wipeTable":false}],"filesystems":[{"device":"/dev/vdb","format":"xfs","path":"","wipeFilesystem":false}]}}"#
+        );
+    }
+
+    #[test]
+    fn mount_options_and_starts_are_what_nodes_conf_says() {
+        let partition = Partition { start_mib: "7".into(), size_mib: "9".into(), ..Partition::default() };
+        let fs = FileSystem { format: "xfs".into(), mount_options: "noatime,,ro".into(), ..FileSystem::default() };
+        let got = document(&node(&[("a", partition)], &[("/dev/vdb", fs)])).unwrap().unwrap();
+        assert!(got.contains(r#"{"label":"a","sizeMiB":9,"startMiB":7}"#), "{got}");
+        assert!(got.contains(r#""mountOptions":["noatime","ro"],"path":"""#), "{got}");
+    }
+
+    #[test]
+    fn partitions_that_overlap_are_refused_and_those_that_touch_are_not() {
+        let at = |start: &str, size: &str| Partition {
+            start_mib: start.into(),
+            size_mib: size.into(),
+            ..Partition::default()
+        };
+        let judged = |b: Partition| document(&node(&[("a", at("10", "5")), ("b", b)], &[])).map(drop);
+        let refused = Invalid::Overlap { disk: "/dev/vda".into(), first: "a".into(), second: "b".into() };
+        for inside in [at("14", "5"), at("9", "7"), at("14", "9223372036854775807")] {
+            assert_eq!(judged(inside), Err(refused.clone()));
+        }
+        let other_way_round = Invalid::Overlap { disk: "/dev/vda".into(), first: "b".into(), second: "a".into() };
+        assert_eq!(judged(at("12", "0")), Err(other_way_round), "the rest of the disk begins where it begins");
+        for beside in [at("15", "5"), at("5", "5"), at("0", "5"), at("", "5"), at("11", "")] {
+            assert_eq!(judged(beside), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_partition_that_shall_not_be_there_is_refused_because_it_has_a_label() {
+        let gone = Partition { should_exist: Some(false), ..numbered("3") };
+        let refused = document(&node(&[("old", gone)], &[])).unwrap_err().to_string();
+        assert!(refused.starts_with("partition old of /dev/vda: should_exist is false, and Ignition"), "{refused}");
+    }
+
+    #[test]
+    fn a_file_system_without_a_format_has_nothing_else_either() {
+        let judged = |fs: FileSystem| document(&node(&[], &[("/dev/vdb", fs)])).map_err(|error| error.to_string());
+        assert!(judged(FileSystem { wipe_filesystem: Some(false), ..FileSystem::default() }).is_ok());
+        for fs in [
+            FileSystem { wipe_filesystem: Some(true), ..FileSystem::default() },
+            FileSystem { path: "/x".into(), ..FileSystem::default() },
+            FileSystem { uuid: "1".into(), ..FileSystem::default() },
+        ] {
+            assert_eq!(judged(fs), Err("file system /dev/vdb: no format is given".into()));
+        }
+        let dirty = FileSystem { format: "xfs".into(), path: "/x/".into(), ..FileSystem::default() };
+        let why = "the path `/x/` is not absolute, or has . or .. or needless slashes";
+        assert_eq!(judged(dirty), Err(format!("file system /dev/vdb: {why}")));
     }
 
     #[test]
