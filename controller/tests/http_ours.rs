@@ -331,6 +331,27 @@ fn a_changed_overlay_is_in_the_next_answer() {
 }
 
 #[test]
+fn what_goes_through_a_link_of_the_image_is_in_the_log_once_for_all_nodes() {
+    let mut world = site();
+    let node = |n: u8| {
+        format!(
+            "  n{n}: {{image name: oak, runtime overlay: [live], network devices: {{a: {{hwaddr: 02:00:00:00:01:{n:02x}}}}}}}\n"
+        )
+    };
+    world.put("etc/warewulf/nodes.conf", &format!("nodes:\n{}{}", node(1), node(2)));
+    world.put("var/overlays/live/rootfs/lib64/id.ww", "{{.Id}}\n");
+    world.put("var/chroots/oak/rootfs/usr/lib64/x", "x\n");
+    std::os::unix::fs::symlink("usr/lib64", world.path("var/chroots/oak/rootfs/lib64")).unwrap();
+    world.start();
+    for n in 1..=2 {
+        let text = world.fetch(&format!("/runtime/02:00:00:00:01:0{n}")).text();
+        assert!(text.contains("usr/lib64/id") && text.contains(&format!("n{n}\n")), "{text}");
+    }
+    let told = "overlay live: /lib64 is a link to /usr/lib64 in the image: what the overlay has below it goes there";
+    assert_eq!(world.log().matches(told).count(), 1, "{}", world.log());
+}
+
+#[test]
 fn status_and_images_do_not_wait_behind_builds() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     let mut world = site();

@@ -190,3 +190,46 @@ fn all_that_a_build_writes_is_readable_by_root_only() {
         assert!(files >= 3, "{files}");
     }
 }
+
+#[test]
+fn what_goes_through_a_link_of_the_image_is_told_once_with_all_its_nodes() {
+    let world = World::with_nodes(
+        "nodes:\n  n1: {image name: oak, system overlay: [a]}\n  n2: {image name: oak, system overlay: [a]}\n  n3: {system overlay: [a]}\n",
+    );
+    world.put("var/overlays/a/rootfs/lib64/one", &json!("1\n"));
+    world.put("var/overlays/a/rootfs/lib64/two", &json!("2\n"));
+    world.put("var/chroots/oak/rootfs/usr/lib64/x", &json!("x\n"));
+    symlink("usr/lib64", world.path("var/chroots/oak/rootfs/lib64")).unwrap();
+    let word = "WARN   : node n[1-2]: overlay a: /lib64 is a link to /usr/lib64 in the image: what the overlay has below it goes there\n";
+    let told = |command: &str| {
+        let ran = world.run(&["overlay", command]);
+        assert_eq!(ran.exit, 0, "{}", ran.stderr);
+        ran.stderr.lines().filter(|line| line.contains("lib64")).map(|line| format!("{line}\n")).collect::<String>()
+    };
+    assert_eq!(told("build"), word);
+    assert_eq!(told("check"), word);
+}
+
+#[test]
+fn show_tells_of_each_file_under_the_name_that_was_typed() {
+    let world = site();
+    world.put("var/overlays/a/rootfs/etc/many.ww", &json!("lost{{file \"x\"}}one{{file \"y\"}}two\n"));
+    let shown = |words: &[&str]| world.run(&[&["overlay", "show", "-r", "n1", "a"], words].concat()).stdout;
+    let head = "backupFile: true\nwriteFile: true\nFilename: ";
+    for (typed, name) in [("etc/id.ww", "etc/id"), ("/etc/id.ww", "/etc/id"), ("etc/id", "etc/id")] {
+        assert_eq!(shown(&[typed]), format!("{head}{name}\nn1\n"));
+    }
+    assert_eq!(shown(&["etc/many"]), format!("{head}x\none\n{head}y\ntwo\n"));
+    assert_eq!(shown(&["-q", "etc/many"]), "one\ntwo\n");
+}
+
+#[test]
+fn who_is_no_node_is_the_controller_itself_and_that_is_said() {
+    let world = site();
+    world.put("var/overlays/a/rootfs/own.ww", &json!("{{.Id}} {{.ClusterName}} {{.BuildHost}} {{len .AllNodes}}\n"));
+    let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    let ran = world.run(&["overlay", "show", "-q", "-r", "host", "a", "own"]);
+    assert_eq!((ran.exit, ran.stdout), (0, format!("{host} {host} {host} 1\n")));
+    let said = format!("WARN   : there is no node host: this is what the controller itself, {host}, would get\n");
+    assert_eq!(ran.stderr, said);
+}

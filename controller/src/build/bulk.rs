@@ -15,7 +15,7 @@ use super::maker::Draft;
 use super::store::Store;
 use super::{BuildError, OverlayKind, Workshop, shelf};
 
-/// What became of one archive: words about it, or why it was not built.
+/// What became of one archive: what came to lie elsewhere, or why it was not built.
 pub type Built = Result<Vec<String>, BuildError>;
 
 /// Builds both archives of all these nodes, for so many shelves at a time, and tells of each. A node that fails stops no

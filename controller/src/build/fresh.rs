@@ -85,7 +85,8 @@ pub(super) fn look(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Stan
 /// Builds, in a turn of the line. What fails is noted, and the last good archive is the answer when there is one. Blocks.
 pub(super) fn make(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<PathBuf, BuildError> {
     match build(shop, node, kind) {
-        Ok(_) => {
+        Ok(detours) => {
+            detours.into_iter().for_each(|word| shop.works.warn(word));
             let image = Files::of(&shop.site, &node.id, kind).image;
             shop.works.troubles.clear(&image);
             Ok(image)

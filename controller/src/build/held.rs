@@ -18,11 +18,11 @@ use super::{BuildError, OverlayKind};
 /// Overlays in order, and a digest over their state.
 pub type Stack = Result<([u8; 32], Arc<[Arc<Overlay>]>), BuildError>;
 
-/// An archive that has nothing of a node in it: the recipe, and the words about it.
+/// An archive that has nothing of a node in it: the recipe, and what came to lie elsewhere.
 #[derive(Debug)]
 pub struct Alike {
     pub recipe: Vec<u8>,
-    pub warnings: Vec<String>,
+    pub detours: Vec<String>,
 }
 
 /// A source and overlays as they were when they were first looked at.

@@ -47,21 +47,21 @@ pub(super) struct Made {
     pub(super) dates: Dates,
     /// The clocks and seeds of this and of earlier renders.
     pub(super) kept: Kept,
-    /// Worth a word, and no error.
-    pub(super) warnings: Vec<String>,
+    /// What came to lie elsewhere, because the image has a link on the way.
+    pub(super) detours: Vec<String>,
 }
 
-/// Renders and publishes. What comes out the same stays the same file.
+/// Renders and publishes. What comes out the same stays the same file. Answers what came to lie elsewhere, see [`Made`].
 pub(super) fn build(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind) -> Result<Vec<String>, BuildError> {
     let files = Files::of(&shop.site, &node.id, kind);
     let write = |error: io::Error| BuildError::Write { path: files.memory.clone(), error: Arc::new(error) };
     let _lock = Files::lock(&shop.site, shelf::number(&node.id)).map_err(write)?;
-    let warnings = build_locked(shop, node, kind, None)?;
+    let detours = build_locked(shop, node, kind, None)?;
     if should_sweep(&shop.works.fresh_pieces) {
         // What is left lies there until the next time.
         let _ = files.store.sweep().inspect_err(|error| tracing::warn!("the overlay store is not swept: {error}"));
     }
-    Ok(warnings)
+    Ok(detours)
 }
 
 /// The same by who holds the lock of the archive. With a draft a recipe is published when that is put up.
@@ -83,7 +83,7 @@ pub(super) fn build_locked(
         && let Some(alike) = held.alike(node, kind)
     {
         draft.lay(&files.name, alike.recipe.clone());
-        return Ok(alike.warnings.clone());
+        return Ok(alike.detours.clone());
     }
     let old = old.unwrap_or_default();
     let made = make(shop, node, kind, &old, &files.image)?;
@@ -98,14 +98,14 @@ pub(super) fn build_locked(
         draft: draft.as_deref_mut(),
         fresh: &works.fresh_pieces,
     };
-    let (record, warnings) = made.record(now());
+    let (record, detours) = made.record(now());
     let write = |error: io::Error| BuildError::Write { path: files.memory.clone(), error: Arc::new(error) };
     files.publish(&parts, shop.form, &old, record, &mut maker).map_err(write)?;
     if all_alike && let Some((held, recipe)) = shop.held.as_deref().zip(draft.and_then(|draft| draft.laid(&files.name)))
     {
-        held.note_alike(node, kind, Alike { recipe: recipe.to_vec(), warnings: warnings.clone() });
+        held.note_alike(node, kind, Alike { recipe: recipe.to_vec(), detours: detours.clone() });
     }
-    Ok(warnings)
+    Ok(detours)
 }
 
 /// Renders, and gives what is rendered the time since when it is what it is, as `old` knows it. `place` names the
@@ -134,7 +134,8 @@ fn make(shop: &Workshop, node: &Arc<Node>, kind: OverlayKind, old: &Record, plac
     }
     let bodies = &shop.works.bodies;
     let (tree, dates) = dated(outcome.tree, old, shop);
-    Ok(Made { content: content_key(&tree, bodies), tree, input, dates, kept, warnings: outcome.warnings })
+    outcome.warnings.iter().for_each(|word| tracing::debug!("node {}: {word}", node.id));
+    Ok(Made { content: content_key(&tree, bodies), tree, input, dates, kept, detours: outcome.detours })
 }
 
 impl Made {
@@ -149,7 +150,7 @@ impl Made {
             dates: self.dates,
             kept: self.kept,
         };
-        (record, self.warnings)
+        (record, self.detours)
     }
 }
 

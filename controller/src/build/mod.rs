@@ -36,7 +36,7 @@ pub mod trouble;
 pub mod wait;
 pub mod watch;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -187,6 +187,8 @@ pub struct Works {
     /// Archives that are fresh until something happens.
     settled: Mutex<HashMap<PathBuf, fresh::Settled>>,
     line: line::Line,
+    /// What the log said, so that it does not say it for each node.
+    told: Mutex<HashSet<String>>,
 }
 
 impl Works {
@@ -200,11 +202,19 @@ impl Works {
         self.troubles.lines(nodes)
     }
 
+    /// Puts a warning into the log, once a generation.
+    fn warn(&self, word: String) {
+        if lock(&self.told).insert(word.clone()) {
+            tracing::warn!("{word}");
+        }
+    }
+
     /// What was known of nodes, overlays and files that are gone is not kept for ever.
     fn turn_page(&self, generation: u64, world: &World) {
         self.eyes.turn_page(generation);
         lock(&self.settled).clear();
         lock(&self.together).clear();
+        lock(&self.told).clear();
         lock(&self.trees).retain(|_, (_, asked)| std::mem::take(asked));
         let node = |archive: &Path| archive.parent()?.file_name()?.to_str().and_then(|id| world.node(id));
         lock(&self.failures).retain(|archive, _| node(archive).is_some());
@@ -366,7 +376,8 @@ impl Workshop {
         self.world.nodes()
     }
 
-    /// Builds in any case; what comes out the same stays the same file. Answers what is worth a word.
+    /// Builds in any case; what comes out the same stays the same file. Answers what came to lie elsewhere than its overlay
+    /// says, because the image has a link there.
     ///
     /// # Errors
     /// [`BuildError`]; the earlier archive is then still there.
@@ -437,8 +448,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn world(site: &Site, nodes: Vec<Arc<Node>>) -> World {
-    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    World::sharing(site.conf.clone(), nodes, host)
+    World::sharing(site.conf.clone(), nodes, host_name())
+}
+
+/// What the controller calls itself.
+pub fn host_name() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -46,7 +46,10 @@ pub struct Outcome {
     pub reads: Arc<ReadSet>,
     /// What was no input, and is to be kept for the next time.
     pub drawn: Vec<Drawn>,
+    /// Odd and no error, as a file to include that is not there.
     pub warnings: Vec<String>,
+    /// What came to lie elsewhere, because the image has a link on the way.
+    pub detours: Vec<String>,
     /// What failed; when there is any, the tree is not to be used.
     pub problems: Vec<Problem>,
 }
@@ -113,9 +116,7 @@ impl Job {
                 }
             }
         }
-        let (tree, warnings) = ground.finish();
-        outcome.tree = tree;
-        outcome.warnings.extend(warnings);
+        (outcome.tree, outcome.detours) = ground.finish();
         let looked = if image.is_empty() { BTreeSet::new() } else { links.looked.into_inner() };
         outcome.reads = self.world.union(&sets, image, &looked);
         outcome

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use model::Node;
 
+use super::check::{Words, warn_of};
 use crate::build::group::Group;
 use crate::build::{BuildError, Workshop, bulk};
 use crate::cli::say::warn;
@@ -33,16 +34,21 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
     let store = || format!("the store of overlays below {}", site.conf.paths.wwprovisiondir.display());
     let group = Group::begin(site).with_context(store)?;
     let failures = Mutex::new(Vec::new());
+    let words = Mutex::new(Words::new());
     bulk::build(&shop, &nodes, workers(arguments.workers), |node, kind, built| {
         if kind.list(node).is_empty() {
             warn(format_args!("node {} has no {kind} overlays: its archive is empty", node.id));
         }
         match built {
-            Ok(warnings) => warnings.iter().for_each(|word| tracing::debug!("node {}: {word}", node.id)),
+            Ok(detours) => {
+                let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+                detours.into_iter().for_each(|word| words.entry(word).or_default().push(node.id.clone()));
+            }
             Err(error) => failures.lock().unwrap_or_else(PoisonError::into_inner).push((node.id.clone(), error)),
         }
     });
     group.finish().with_context(store)?;
+    warn_of(words.into_inner().unwrap_or_else(PoisonError::into_inner));
     let mut failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
     failures.sort_by(|a, b| a.0.cmp(&b.0));
     report(&failures)

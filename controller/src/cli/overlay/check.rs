@@ -32,7 +32,7 @@ pub struct Diff {
 }
 
 /// What is said -> the nodes of which it is said.
-type Words = BTreeMap<String, Vec<String>>;
+pub type Words = BTreeMap<String, Vec<String>>;
 
 pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
     let shop = workshop(site)?;
@@ -59,7 +59,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
             {
                 note(&errors, format!("the {kind} overlay cannot be packed: {error}"), node);
             }
-            outcome.warnings.into_iter().for_each(|text| note(&warnings, text, node));
+            outcome.warnings.into_iter().chain(outcome.detours).for_each(|text| note(&warnings, text, node));
             for placed in &outcome.tree {
                 if let Some(secret) = open_secret(&placed.entry) {
                     let path = String::from_utf8_lossy(&placed.entry.path);
@@ -69,14 +69,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
             }
         }
     });
-    let fold = |mut nodes: Vec<String>| {
-        nodes.sort();
-        nodes.dedup();
-        model::hostlist::fold(&nodes)
-    };
-    for (text, nodes) in warnings.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        warn(format_args!("node {}: {text}", fold(nodes)));
-    }
+    warn_of(warnings.into_inner().unwrap_or_else(PoisonError::into_inner));
     let errors = errors.into_inner().unwrap_or_else(PoisonError::into_inner);
     let count = errors.len();
     for (text, nodes) in errors {
@@ -87,6 +80,19 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
     }
     say(format!("no error in the overlays of {} nodes\n", nodes.len()));
     Ok(())
+}
+
+/// A warning for each thing that is said, with the nodes folded.
+pub fn warn_of(words: Words) {
+    for (text, nodes) in words {
+        warn(format_args!("node {}: {text}", fold(nodes)));
+    }
+}
+
+fn fold(mut nodes: Vec<String>) -> String {
+    nodes.sort();
+    nodes.dedup();
+    model::hostlist::fold(&nodes)
 }
 
 pub fn diff(site: &Site, arguments: &Diff) -> anyhow::Result<()> {

@@ -1,16 +1,18 @@
 //! `wwctl overlay show`: a file as it stands, or what a node would get of it.
 
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use model::{Node, Profile};
 use render::host::Output;
 
 use super::build::workshop;
 use super::say;
 use super::tree::{existing, inside, overlay, place};
-use crate::build::plain;
 use crate::build::trees::Found;
+use crate::build::{BuildError, host_name, plain};
 use crate::cli::say::warn;
 use crate::site::Site;
 
@@ -52,14 +54,25 @@ fn rendered(site: &Site, found: &Found, arguments: &Arguments, node: &str) -> an
         return Ok(());
     };
     let shop = workshop(site)?;
-    let node = shop.node(node)?;
+    let node = match shop.node(node) {
+        Err(BuildError::UnknownNode(name)) => controller(&name),
+        known => known?,
+    };
     let (_, overlay) = shop.overlay(found)?;
     let item = overlay.items.iter().find(|item| item.entry.path == path);
     let script = item.and_then(|item| item.script.as_ref()).context("the template has gone away")?;
     let output = shop.job_again(&node).render(&overlay.name, script)?.output;
     output.warnings.iter().for_each(warn);
-    say(text(&output, &script.target, arguments.quiet));
+    say(text(&output, arguments.path.strip_suffix(".ww").unwrap_or(&arguments.path), arguments.quiet));
     Ok(())
+}
+
+/// The controller as a node of its own, with no field set: who works on templates for it looks at them so.
+fn controller(asked: &str) -> Arc<Node> {
+    let name = host_name();
+    warn(format_args!("there is no node {asked}: this is what the controller itself, {name}, would get"));
+    let profile = Profile { cluster_name: name.clone(), ..Profile::default() };
+    Arc::new(Node { id: name, profile, ..Node::default() })
 }
 
 /// The template that is meant: the name may be given without its suffix.
@@ -73,29 +86,32 @@ fn template(found: &Found, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
-fn text(output: &Output, target: &[u8], quiet: bool) -> Vec<u8> {
+/// What is told of each file, and its text: all that is shown ends as a line does.
+fn text(output: &Output, own: &str, quiet: bool) -> Vec<u8> {
     let mut text = Vec::new();
-    if !quiet {
-        let head = format!("backupFile: {}\nwriteFile: {}\n", output.backup, !output.aborted);
+    let head = format!("backupFile: {}\nwriteFile: {}\n", output.backup, !output.aborted);
+    if output.aborted && !quiet {
         text.extend_from_slice(head.as_bytes());
     }
     // Of an aborted one everything is shown, because somebody wants to know how far it came.
     let files: Vec<_> = if output.aborted { output.files.iter().collect() } else { output.written().collect() };
     for file in files {
         if !output.aborted && !quiet {
-            let own = format!("/{}", String::from_utf8_lossy(target));
-            let name = if file.name.is_empty() { &own } else { &file.name };
-            text.extend_from_slice(format!("Filename: {name}\n").as_bytes());
+            let name = if file.name.is_empty() { own } else { &file.name };
+            text.extend_from_slice(format!("{head}Filename: {name}\n").as_bytes());
             if let Some(target) = &file.softlink {
                 text.extend_from_slice(format!("Symlink: {target}\n").as_bytes());
             }
         }
         if file.softlink.is_none() {
             text.extend_from_slice(&file.content);
+            if !file.content.ends_with(b"\n") {
+                text.push(b'\n');
+            }
         }
     }
     if output.aborted && !quiet {
-        text.extend_from_slice(b"\nAborted\n");
+        text.extend_from_slice(b"Aborted\n");
     }
     text
 }
