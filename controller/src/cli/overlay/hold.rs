@@ -43,13 +43,7 @@ impl Hold {
     pub fn of(site: &Site) -> anyhow::Result<Hold> {
         let home = site.conf.paths.wwoverlaydir.clone();
         folders(&home, 0o755).with_context(|| format!("make {}", home.display()))?;
-        let path = home.join(".lock");
-        let take = || {
-            let lock = File::options().create(true).append(true).mode(0o600).open(&path)?;
-            lock.lock()?;
-            Ok::<_, io::Error>(lock)
-        };
-        let lock = take().with_context(|| format!("lock {}", path.display()))?;
+        let lock = take(&home).with_context(|| format!("lock {}", home.display()))?;
         let hold = Hold { home, _lock: lock };
         hold.sweep();
         Ok(hold)
@@ -93,6 +87,19 @@ impl Hold {
             }
         }
     }
+}
+
+/// The lock is on the folder itself, which is often one of git's. Some file systems (NFS) lock only files that are open to
+/// be written, and there it is on a file of its own.
+fn take(home: &Path) -> io::Result<File> {
+    let folder = File::open(home)?;
+    match folder.lock() {
+        Err(error) if error.raw_os_error() == Some(nix::libc::EBADF) => {}
+        done => return done.map(|()| folder),
+    }
+    let file = File::options().create(true).append(true).mode(0o600).open(home.join(".lock"))?;
+    file.lock()?;
+    Ok(file)
 }
 
 /// As [`Hold::put`], written in the folder `beside` until it is whole.
