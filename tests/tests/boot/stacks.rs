@@ -2,6 +2,8 @@
 //! may have none. Each gets a network of its own there, with cards of the same names and addresses, the files that the
 //! overlays brought to the node, and the same questions.
 
+use tests::readers::NETWORKMANAGER;
+
 use crate::configured::{CONFIGURED, Record, answer, question};
 
 /// What both are asked, beside their routes.
@@ -36,18 +38,7 @@ export SYSTEMD_IGNORE_CHROOT=1
 /lib/systemd/systemd-udevd --daemon >/dev/null 2>&1
 udevadm trigger --settle --action=add --subsystem-match=net
 if [ $1 = NetworkManager ]; then
-    cat >/tmp/bus <<END
-<busconfig>
-  <listen>unix:path=/run/dbus/system_bus_socket</listen>
-  <policy context='default'>
-    <allow user='*'/><allow own='*'/><allow eavesdrop='true'/><allow send_destination='*' eavesdrop='true'/>
-  </policy>
-</busconfig>
-END
-    dbus-daemon --config-file=/tmp/bus --fork --nopidfile 2>/dev/null
-    rm -f /etc/resolv.conf
-    NetworkManager --debug >/tmp/log 2>&1 &
-    nm-online --wait-for-startup --quiet --timeout=120
+    @NETWORKMANAGER@
 else
     ifup -a >/tmp/log 2>&1
 fi
@@ -78,7 +69,7 @@ done
 
 /// The two files of overlay `lab` that ask both, by what they are called.
 pub fn scripts() -> [(&'static str, String); 2] {
-    let mut stack = START.to_owned();
+    let mut stack = START.replace("@NETWORKMANAGER@", NETWORKMANAGER);
     for name in QUESTIONS {
         stack.push_str(&format!("echo \"==$1 {name}\"\n({}) 2>&1\n", question(name)));
     }

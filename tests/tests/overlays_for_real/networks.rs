@@ -1,5 +1,7 @@
 //! systemd-networkd, netplan, NetworkManager, ifupdown, udev, the resolver and a shell read their files.
 
+use tests::readers::NETWORKMANAGER;
+
 use crate::site::site;
 
 /// The nodes with networks of every kind.
@@ -32,24 +34,6 @@ for i in $(seq 300); do
     break
 done
 ! grep '^/etc/systemd/network' /tmp/log || exit 1
-";
-
-/// NetworkManager until it says that it has started everything, on a bus where everybody may do everything.
-const NETWORKMANAGER: &str = "
-mkdir -p /run/dbus
-cat >/tmp/bus <<END
-<busconfig>
-  <listen>unix:path=/run/dbus/system_bus_socket</listen>
-  <policy context='default'>
-    <allow user='*'/><allow own='*'/><allow eavesdrop='true'/><allow send_destination='*' eavesdrop='true'/>
-  </policy>
-</busconfig>
-END
-dbus-daemon --config-file=/tmp/bus --fork --nopidfile 2>/dev/null || exit
-# What stands there afterwards is its own.
-rm /etc/resolv.conf
-NetworkManager --debug >/tmp/log 2>&1 &
-nm-online --wait-for-startup --quiet --timeout=60 || { cat /tmp/log; exit 1; }
 ";
 
 fn lines(text: &str) -> Vec<&str> {
@@ -211,7 +195,7 @@ fn networkmanager_gives_a_card_its_addresses_routes_size_and_name_servers_and_le
     let said = site.on(
         "plain",
         &format!(
-            "{CARDS}{NETWORKMANAGER}
+            "{CARDS}{NETWORKMANAGER} || {{ cat /tmp/log; exit 1; }}
             ip -o addr show dev eth0 scope global | awk '{{print $4}}'
             ip route show dev eth0 proto static
             ip -6 route show dev eth0 proto static | sed 's/ pref .*//'
@@ -251,7 +235,7 @@ fn networkmanager_makes_a_bridge_with_its_port() {
     let said = site.on(
         "bridged",
         &format!(
-            "{CARDS}{NETWORKMANAGER}
+            "{CARDS}{NETWORKMANAGER} || {{ cat /tmp/log; exit 1; }}
             ip -o addr show dev br0 scope global | awk '{{print $4}}'
             ip route show dev br0 proto static | sed 's/ metric .*//'
             basename $(readlink /sys/class/net/eth0/master)
