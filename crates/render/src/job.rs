@@ -10,6 +10,7 @@ use model::Node;
 use sha2::{Digest, Sha256};
 use template::Options;
 
+use crate::former;
 use crate::host::{File, Output, State, Surroundings};
 use crate::kept::{self, Drawn, Frozen, Kept, Key, Moment};
 use crate::layer::{Clash, Ground, ImageLinks, NoImage, Piece, Placed};
@@ -197,7 +198,7 @@ impl Job {
         // An abort is known to the host, which took the call.
         match parsed.execute(&view::data(&frame), &mut host, &*clock, &Options::default()) {
             Ok(_ending) => Ok((host.finish(), reads.all(), clock.moment())),
-            Err(error) => Err(Broken { error: Box::new(error), reads: reads.all() }),
+            Err(error) => Err(Broken { error: former::explained(Box::new(error)), reads: reads.all() }),
         }
     }
 
@@ -343,6 +344,20 @@ mod tests {
         assert!(said[0].starts_with("node n1: overlay a: /overlays/a/bad.ww:2:"), "{said:?}");
         assert!(said[1].starts_with("node n1: overlay a: /overlays/a/run.ww:1:"), "{said:?}");
         assert_eq!(paths(&outcome), ["good"]);
+    }
+
+    #[test]
+    fn who_uses_a_name_of_an_earlier_release_is_told_what_it_is_now() {
+        for (template, now) in [
+            ("{{range .AllNodes}}{{.Id.Get}}{{end}}", "leave the method out"),
+            ("{{.ThisNode.ClusterName.GetReal}}", "leave the method out"),
+            ("{{.Kernel.Override}}", "the kernel's version has been .Kernel.Version since Warewulf 4.6"),
+        ] {
+            let said = run(&[("a", vec![file("t.ww", 0o644, template)])]).problems[0].to_string();
+            assert!(said.contains("can't evaluate field ") && said.ends_with(now), "{said}");
+        }
+        let said = run(&[("a", vec![file("t.ww", 0o644, "{{.Getter}}")])]).problems[0].to_string();
+        assert!(!said.contains("4.5"), "{said}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod text;
 pub mod view;
 pub mod whose;
 
+mod former;
 mod job;
 
 /// The language itself, for who gives it a clock and randomness.
