@@ -3,7 +3,8 @@
 //! One order is carried out for each archive at a time. Who asks before it has begun to look shares it; who asks later
 //! needs a look of his own, because something may have changed in between, and shares the next one. Orders go on when
 //! nobody waits any more, and what they make is kept. Few look and few build at a time, in lanes apart: a build that
-//! hangs holds up no look, and neither holds up anything else. Who builds in a thread of his own takes the same turn.
+//! hangs holds up no look, and neither holds up anything else. Who builds in a thread of his own takes the same turn. What is
+//! rendered for one request and not kept has a lane, too.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -41,6 +42,7 @@ struct Inner {
     turns: Mutex<Turns>,
     looks: Semaphore,
     builds: Semaphore,
+    asides: Arc<Semaphore>,
 }
 
 impl Default for Inner {
@@ -52,6 +54,7 @@ impl Default for Inner {
             turns: Mutex::default(),
             looks: Semaphore::new(places),
             builds: Semaphore::new(places),
+            asides: Arc::new(Semaphore::new(places)),
         }
     }
 }
@@ -76,6 +79,20 @@ impl Line {
             tell.send_replace(Some(done));
         });
         Waiting(outcome)
+    }
+
+    /// Does something that blocks and is not kept. It is done to its end even when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// When it died.
+    pub async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, BuildError> {
+        // Nobody closes the lane. The place goes with the work, not with who asked for it.
+        let place = Arc::clone(&self.0.asides).acquire_owned().await;
+        let work = move || {
+            let _place = place;
+            work()
+        };
+        spawn_blocking(work).await.map_err(died)
     }
 
     /// The turn of somebody who builds by himself. Blocks, so never in a task.
@@ -290,6 +307,33 @@ pub(super) mod tests {
         fn build(&self) -> Outcome {
             panic!("a build on {}", "purpose")
         }
+    }
+
+    #[tokio::test]
+    async fn few_things_are_done_aside_at_a_time_also_when_nobody_waits_for_them() {
+        let line = Line::default();
+        let lane = line.0.asides.available_permits();
+        let slow = Arc::new(SlowBuild::default());
+        let asked: Vec<_> = (0..3 * lane)
+            .map(|_| {
+                let (line, slow) = (line.clone(), Arc::clone(&slow));
+                tokio::spawn(async move { line.aside(move || slow.build().is_ok()).await.unwrap() })
+            })
+            .collect();
+        until(|| slow.at_once.load(Ordering::SeqCst) == lane).await;
+        // These go away; what was begun for them goes on in its place.
+        asked.iter().take(lane).for_each(|one| one.abort());
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        slow.open();
+        for one in asked.into_iter().skip(lane) {
+            assert!(one.await.unwrap());
+        }
+        until(|| slow.builds.load(Ordering::SeqCst) == 3 * lane).await;
+        assert_eq!(slow.most_at_once.load(Ordering::SeqCst), lane);
+        let died = line.aside::<()>(|| std::panic::panic_any(String::from("so"))).await.unwrap_err();
+        assert!(matches!(died, BuildError::Died(why) if why == "so"));
     }
 
     #[tokio::test]

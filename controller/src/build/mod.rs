@@ -202,6 +202,14 @@ impl Works {
         self.troubles.lines(nodes)
     }
 
+    /// Does what blocks and is not kept, few at a time.
+    ///
+    /// # Errors
+    /// When it died.
+    pub async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, BuildError> {
+        self.line.aside(work).await
+    }
+
     /// Puts a warning into the log, once a generation.
     fn warn(&self, word: String) {
         if lock(&self.told).insert(word.clone()) {

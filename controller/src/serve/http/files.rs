@@ -20,8 +20,9 @@ const LONGEST: u64 = 4 << 20;
 /// Answers a request below `/files/`. Rendering happens where it holds nobody up.
 pub async fn answer(head: Head, cluster: Arc<Cluster>, ask: Files, caller: Caller) -> Reply {
     let answered = if ask.render.is_some() {
-        let render = move || rendered(&cluster, &ask, &caller);
-        tokio::task::spawn_blocking(render).await.unwrap_or_else(|error| Err(Refusal::Broken(error.to_string())))
+        let works = Arc::clone(&cluster.works);
+        let done = works.aside(move || rendered(&cluster, &ask, &caller)).await;
+        done.unwrap_or_else(|error| Err(Refusal::Broken(error.to_string())))
     } else {
         as_it_is(&head, &cluster, &ask, &caller)
     };
