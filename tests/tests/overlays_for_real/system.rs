@@ -132,3 +132,47 @@ fn dhcpd_dnsmasq_grub_and_csh_read_what_the_controller_gives_them() {
         .unwrap();
     assert_eq!(lines(&said), ["dnsmasq: syntax check OK.", "dnsmasq: syntax check OK.", "0"]);
 }
+
+#[test]
+fn dhcpd_and_dnsmasq_give_every_kind_of_client_what_it_boots() {
+    let Some(site) = site() else { return };
+    let given = site.given("bare", List::System);
+    let shown = |path: &str| site.world.wwctl(&["overlay", "show", "-q", "-r", "plain", "host", path]).unwrap();
+    std::fs::create_dir_all(given.at("/tmp")).unwrap();
+    std::fs::write(given.at("/tmp/dhcpd.conf"), shown("/etc/dhcp/dhcpd.conf.ww")).unwrap();
+    std::fs::write(given.at("/tmp/dnsmasq.conf"), shown("/etc/dnsmasq.d/ww4-hosts.conf.ww")).unwrap();
+    std::fs::write(given.at("/tmp/ask"), include_str!("ask_dhcp.py")).unwrap();
+    let said = given
+        .run(
+            "ip link set lo up
+            ip link add server type veth peer name client
+            ip addr add 10.10.0.1/24 dev server
+            ip link set server up
+            ip link set client up
+            touch /tmp/leases
+            # As root: the users of the packages are not there.
+            dhcpd -4 -f -d -cf /tmp/dhcpd.conf -lf /tmp/leases -pf /tmp/pid --no-pid server >/tmp/log 2>&1 &
+            daemon=$!
+            until grep -q 'Sending on' /tmp/log; do sleep 0.1; kill -0 $daemon || { cat /tmp/log; exit 1; }; done
+            python3 /tmp/ask client || { cat /tmp/log; exit 1; }
+            kill $daemon
+            { wait $daemon; } 2>/dev/null
+            # Its own files by TFTP are not asked for here.
+            grep -v tftp /tmp/dnsmasq.conf >/tmp/dnsmasq
+            dnsmasq -C /tmp/dnsmasq --no-daemon --port=0 --no-ping --user=root --group=root --pid-file= \
+                --dhcp-leasefile=/tmp/more-leases >/tmp/log 2>&1 &
+            daemon=$!
+            until grep -q 'DHCP, IP range' /tmp/log; do sleep 0.1; kill -0 $daemon || { cat /tmp/log; exit 1; }; done
+            python3 /tmp/ask client || { cat /tmp/log; exit 1; }
+            kill $daemon",
+        )
+        .unwrap();
+    let expected = [
+        "bios /warewulf/undionly.kpxe",
+        "uefi /warewulf/ipxe-snponly-x86_64.efi",
+        "arm /warewulf/snponly.efi",
+        "http http://10.10.0.1:9873/efiboot/shim.efi HTTPClient",
+        "ipxe http://10.10.0.1:9873/ipxe/${mac:hexhyp}?assetkey=${asset}&uuid=${uuid} b00101",
+    ];
+    assert_eq!(lines(&said), [expected, expected].concat());
+}
