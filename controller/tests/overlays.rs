@@ -101,15 +101,14 @@ fn overlays() -> Vec<Found> {
         .collect()
 }
 
-fn world() -> Arc<World> {
-    let conf = Conf::parse(&fs::read_to_string(here().join("warewulf.conf")).unwrap()).unwrap();
-    let nodes = NodesConf::parse(&fs::read_to_string(here().join("nodes.conf")).unwrap()).unwrap();
-    Arc::new(World::new(conf, &nodes.all_merged(), "head".into()))
-}
-
 /// What every node gets of an overlay.
 fn everybody(overlay: &Arc<Overlay>) -> Vec<(String, Outcome)> {
-    let world = world();
+    every_node_of(&fs::read_to_string(here().join("nodes.conf")).unwrap(), overlay)
+}
+
+fn every_node_of(nodes: &str, overlay: &Arc<Overlay>) -> Vec<(String, Outcome)> {
+    let conf = Conf::parse(&fs::read_to_string(here().join("warewulf.conf")).unwrap()).unwrap();
+    let world = Arc::new(World::new(conf, &NodesConf::parse(nodes).unwrap().all_merged(), "head".into()));
     let job = |node: &Arc<Node>| Job {
         world: Arc::clone(&world),
         node: Arc::clone(node),
@@ -184,6 +183,83 @@ fn no_distribution_overlay_fails_on_any_node_or_leaves_the_words_of_a_missing_va
             for word in ["!!! ", "<no value>", "<nil>", "%!"] {
                 assert!(!text.contains(word), "overlay {} gives {word}:\n{text}", found.name);
             }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_written_fails_and_says_what_to_mend() {
+    let networks = ["NetworkManager", "systemd.networkd", "netplan", "ifupdown", "ifcfg", "wicked"].as_slice();
+    let with_vlans = ["NetworkManager", "systemd.networkd", "netplan", "wicked"].as_slice();
+    let cases = [
+        (
+            networks,
+            "network devices: {a: {device: bond0, type: bond, tags: {master: bond1}}, b: {device: bond1, type: bond}}",
+            "node n, network a: a bond cannot be in another bond (tag master: bond1)",
+        ),
+        (
+            networks,
+            "network devices: {a: {type: bond, ipaddr: 10.0.0.1, netmask: 255.0.0.0}}",
+            "node n, network a: a bond needs a device, the name it is to have",
+        ),
+        (
+            networks,
+            "network devices: {a: {device: eth0, ipaddr: 10.0.0.1, netmask: 255.0.255.0}}",
+            "node n, network a: the netmask 255.0.255.0 has holes",
+        ),
+        (
+            with_vlans,
+            "network devices: {a: {device: storage, type: vlan}}",
+            "node n, network a: a VLAN needs the tags vlan_id and parent_device, or a device such as eth0.40",
+        ),
+        (&["fstab"], "resources: {fstab: all}", "node n: the resource fstab is to be a list of maps, not all"),
+        (
+            &["fstab"],
+            "resources: {fstab: [{spec: a, file: /a}, {spec: b}]}",
+            "node n, resource fstab: entry 1 lacks spec or file: each is a map with spec, file, vfstype, mntops, freq, passno",
+        ),
+        (
+            &["syncuser"],
+            "resources: {localusers: [{name: ada, uid: 1}]}",
+            "node n, resource localusers: entry 0 lacks a name, a uid or a gid",
+        ),
+        (
+            &["syncuser"],
+            "resources: {localgroups: [{gid: 1}]}",
+            "node n, resource localgroups: entry 0 lacks a name or a gid",
+        ),
+        (
+            &["mkfs"],
+            "resources: {mkfs: [{type: ext4}]}",
+            "node n, resource mkfs: entry 0 names no device: each is a map with device, type, label, uuid, options, size, overwrite",
+        ),
+        (
+            &["mkswap"],
+            "resources: {mkswap: [1]}",
+            "node n, resource mkswap: entry 0 names no device: each is a map with device, label, uuid, options, size, overwrite",
+        ),
+        (
+            &["sfdisk"],
+            "resources: {sfdisk: {a: {label: gpt}}}",
+            "node n, resource sfdisk: entry a names no device: each is a map with device, label, wipe, partitions",
+        ),
+        (
+            &["ignition"],
+            "resources: {ignition: x}",
+            "node n: the resource ignition is no map: it is to be a configuration of ignition",
+        ),
+    ];
+    let overlays = overlays();
+    for (names, fields, told) in cases {
+        for name in names {
+            let found = overlays.iter().find(|found| found.name == *name).unwrap();
+            let overlay = Arc::new(Overlay::new(&found.name, "/overlay", trees::read(found).unwrap()));
+            let (_, outcome) = every_node_of(&format!("nodes: {{n: {{{fields}}}}}"), &overlay).pop().unwrap();
+            let problems: Vec<String> = outcome.problems.iter().map(ToString::to_string).collect();
+            assert!(
+                problems.iter().any(|problem| problem.ends_with(told)),
+                "overlay {name} does not say `{told}`: {problems:?}"
+            );
         }
     }
 }

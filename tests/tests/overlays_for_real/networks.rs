@@ -5,7 +5,7 @@ use tests::readers::NETWORKMANAGER;
 use crate::site::site;
 
 /// The nodes with networks of every kind.
-const NODES: [&str; 6] = ["plain", "bonded", "ib", "bridged", "six", "disks"];
+const NODES: [&str; 7] = ["plain", "bonded", "ib", "bridged", "six", "disks", "odd"];
 
 /// Two cards, each at the other end of a cable. A namespace cannot rename what comes up, so they have their names.
 const CARDS: &str = "
@@ -143,6 +143,10 @@ fn netplan_makes_files_for_networkd_of_every_node() {
         ),
         ("six", "eth0.link eth0.network"),
         ("disks", "eth0.network"),
+        (
+            "odd",
+            "bond1.41.netdev bond1.41.network bond1.netdev bond1.network eth1.network eth2.link eth2.network eth3.network ib0.network nameless.network",
+        ),
     ];
     for (node, files) in expected {
         assert_eq!(made(node), files, "node {node}");
@@ -181,7 +185,7 @@ fn networkmanager_takes_every_connection_for_what_nodes_conf_says() {
         done
         NetworkManager --print-config | grep '^\\(unmanaged-devices\\|plugins\\|keep-configuration\\)='";
     let mut got = String::new();
-    for node in ["plain", "bonded", "ib", "bridged", "six"] {
+    for node in ["plain", "bonded", "ib", "bridged", "six", "odd"] {
         got.push_str(&format!("=== node {node}\n{}", site.on(node, read)));
     }
     assert_eq!(got, include_str!("NetworkManager.txt"), "{got}");
@@ -308,6 +312,7 @@ fn ifupdown_reads_the_interfaces_of_every_node() {
             ("bridged", "lo br0 eth0.40 eth1"),
             ("six", "lo eth0"),
             ("disks", "lo eth0"),
+            ("odd", "lo bond1 eth1 ib0 bond1.41"),
         ]
     );
     let bond = site.on("bonded", "ifquery bond0");
@@ -337,14 +342,15 @@ fn a_shell_reads_the_ifcfg_files() {
         let said = site.on(
             node,
             "for file in /etc/sysconfig/network /etc/sysconfig/network-scripts/ifcfg-*; do
-                sh -euc '. \"$1\"; case $1 in */ifcfg-*) : $NAME $DEVICE $ONBOOT $BOOTPROTO ;; esac' - \"$file\" || exit
+                sh -euc '. \"$1\"; case $1 in */ifcfg-*) : $NAME ${DEVICE-$HWADDR} $ONBOOT $BOOTPROTO ;; esac' - \"$file\" || exit
             done
             for file in /etc/sysconfig/network-scripts/route-*; do
                 [ -e \"$file\" ] || continue
                 # Each line is what ip takes, after the device.
                 while read -r to via gateway rest; do
                     case $to in '#') continue ;; esac
-                    [ \"$via\" = via ] && [ -z \"$rest\" ] || { echo \"$file: $to $via $gateway $rest\"; exit 1; }
+                    case $via:$rest in : | via: | via:metric\\ *) continue ;; esac
+                    { echo \"$file: $to $via $gateway $rest\"; exit 1; }
                 done <$file
             done",
         );
