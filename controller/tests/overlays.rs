@@ -210,7 +210,27 @@ fn what_cannot_be_written_fails_and_says_what_to_mend() {
         (
             with_vlans,
             "network devices: {a: {device: storage, type: vlan}}",
-            "node n, network a: a VLAN needs the tags vlan_id and parent_device, or a device such as eth0.40",
+            "node n, network a: a VLAN needs the tags vlan_id (a number) and parent_device, or a device such as eth0.40",
+        ),
+        (
+            &["netplan"],
+            "network devices: {a: {device: eth0, mtu: jumbo}}",
+            "node n, network a: the MTU jumbo is no number",
+        ),
+        (
+            &["systemd.mount"],
+            "filesystems: {/dev/vda1: {format: ext4, path: scratch}}",
+            "node n, file system /dev/vda1: the path scratch is not absolute",
+        ),
+        (
+            &["syncuser"],
+            "resources: {localusers: [{name: a, uid: b, gid: 1}]}",
+            "node n, resource localusers: entry 0 would be \"a:x:b:1::/:/sbin/nologin\", which is no line of passwd",
+        ),
+        (
+            &["syncuser"],
+            "resources: {localgroups: [{name: 'a:b', gid: 1}]}",
+            "node n, resource localgroups: entry 0 would be \"a:b:x:1:\", which is no line of group",
         ),
         (&["fstab"], "resources: {fstab: all}", "node n: the resource fstab is to be a list of maps, not all"),
         (
