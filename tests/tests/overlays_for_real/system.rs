@@ -176,3 +176,64 @@ fn dhcpd_and_dnsmasq_give_every_kind_of_client_what_it_boots() {
     ];
     assert_eq!(lines(&said), [expected, expected].concat());
 }
+
+#[test]
+fn a_bmc_is_written_what_differs_and_its_password_is_no_argument() {
+    let Some(site) = site() else { return };
+    let said = site.on(
+        "plain",
+        "cat >/usr/bin/ipmitool <<'END'
+#!/bin/sh
+case \"$*\" in
+'lan print 1') cat /tmp/lan; exit ;;
+'user set password 2') read -r first && read -r again && [ \"$first\" = \"$again\" ] && set -- \"$*\" \"($first)\" ;;
+esac
+echo \"$*\" >>/tmp/asked
+END
+        chmod 755 /usr/bin/ipmitool
+        [ -e /dev/ipmi0 ] || : >/dev/ipmi0
+        cat >/tmp/lan <<'END'
+IP Address Source       : DHCP Address
+IP Address              : 10.21.1.9
+Subnet Mask             : 255.255.255.0
+Default Gateway IP      : 10.21.0.1
+802.1q VLAN ID          : Disabled
+END
+        sh /warewulf/init.d/50-ipmi || exit
+        grep '^lan' /tmp/asked
+        echo again:
+        : >/tmp/asked
+        cat >/tmp/lan <<'END'
+IP Address Source       : Static Address
+IP Address              : 10.21.1.1
+Subnet Mask             : 255.255.255.0
+Default Gateway IP      : 10.21.0.254
+802.1q VLAN ID          : 7
+END
+        sh /warewulf/init.d/50-ipmi || exit
+        cat /tmp/asked",
+    );
+    assert_eq!(
+        lines(&said),
+        [
+            "lan set 1 vlan id 7",
+            "lan set 1 ipsrc static",
+            "lan set 1 ipaddr 10.21.1.1",
+            "lan set 1 access on",
+            "lan set 1 defgw ipaddr 10.21.0.254",
+            "again:",
+            "user set name 2 boss",
+            "user set password 2 (it's secret)",
+            "user priv 2 4 1",
+            "user enable 2",
+            "channel setaccess 1 2 link=on ipmi=on callin=on privilege=4",
+            "sol set force-encryption true 1",
+            "sol set force-authentication true 1",
+            "sol set privilege-level admin 1",
+            "sol payload enable 1 2",
+            "sol set volatile-bit-rate 115.2 1",
+            "sol set non-volatile-bit-rate 115.2 1",
+            "sol set enabled true 1",
+        ]
+    );
+}
