@@ -132,11 +132,7 @@ impl BuildError {
                 format!("there is no overlay {overlay}: create it, or take it out of the node's {kind} overlays")
             }
             BuildError::Problems(problems) => {
-                let one = |problem: &Problem| match problem {
-                    Problem::Template { overlay, error, .. } => format!("overlay {overlay}: {error}"),
-                    Problem::Clash { clash, .. } => clash.to_string(),
-                };
-                return problems.iter().map(|problem| one(problem).replace('\n', " ")).collect();
+                return problems.iter().map(|problem| problem.told().replace('\n', " ")).collect();
             }
             BuildError::Archive { why, .. } => why.clone(),
             BuildError::UnknownNode(_) | BuildError::Tree { .. } | BuildError::Write { .. } | BuildError::Died(_) => {

@@ -83,16 +83,34 @@ impl std::error::Error for Broken {}
 /// Something that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    Template { node: String, overlay: String, error: Box<template::Error> },
-    Clash { node: String, clash: Clash },
+    Template {
+        node: String,
+        overlay: String,
+        error: Box<template::Error>,
+    },
+    Clash {
+        node: String,
+        clash: Clash,
+        /// The template that wrote what cannot be laid.
+        template: Option<Arc<str>>,
+    },
+}
+
+impl Problem {
+    /// What is wrong, without the node that met it: many may meet the same.
+    pub fn told(&self) -> String {
+        match self {
+            Problem::Template { overlay, error, .. } => format!("overlay {overlay}: {error}"),
+            Problem::Clash { clash, template: Some(template), .. } => format!("{clash} (written by {template})"),
+            Problem::Clash { clash, template: None, .. } => clash.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Problem::Template { node, overlay, error } => write!(f, "node {node}: overlay {overlay}: {error}"),
-            Problem::Clash { node, clash } => write!(f, "node {node}: {clash}"),
-        }
+        let (Problem::Template { node, .. } | Problem::Clash { node, .. }) = self;
+        write!(f, "node {node}: {}", self.told())
     }
 }
 
@@ -112,7 +130,8 @@ impl Job {
             for item in &overlay.items {
                 for piece in self.pieces(overlay, item, &mut sets, &mut outcome) {
                     if let Err(clash) = ground.lay(&overlay.name, piece) {
-                        outcome.problems.push(Problem::Clash { node: self.node.id.clone(), clash });
+                        let template = item.script.as_ref().map(|script| Arc::clone(&script.path));
+                        outcome.problems.push(Problem::Clash { node: self.node.id.clone(), clash, template });
                     }
                 }
             }
@@ -344,6 +363,14 @@ mod tests {
         assert!(said[0].starts_with("node n1: overlay a: /overlays/a/bad.ww:2:"), "{said:?}");
         assert!(said[1].starts_with("node n1: overlay a: /overlays/a/run.ww:1:"), "{said:?}");
         assert_eq!(paths(&outcome), ["good"]);
+    }
+
+    #[test]
+    fn a_file_that_leaves_the_tree_is_told_with_the_template_that_wrote_it() {
+        let outcome = run(&[("a", vec![file("t.ww", 0o644, "{{file \"../../etc/shadow\"}}x")])]);
+        let said: Vec<String> = outcome.problems.iter().map(Problem::to_string).collect();
+        let why = "`/../../etc/shadow` names no file inside the tree (written by /overlays/a/t.ww)";
+        assert_eq!(said, [format!("node n1: overlay a: {why}")]);
     }
 
     #[test]

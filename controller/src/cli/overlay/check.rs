@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use archive::{Entry, Kind};
 use clap::Args;
 use model::Node;
-use render::{Outcome, Problem};
+use render::Outcome;
 
 use super::build::{each, named, workshop};
 use super::say;
@@ -48,11 +48,7 @@ pub fn run(site: &Site, arguments: &Arguments) -> anyhow::Result<()> {
             let (outcome, unread) = rendered(&shop, node, kind);
             unread.into_iter().for_each(|text| note(&errors, text, node));
             for problem in &outcome.problems {
-                let text = match problem {
-                    Problem::Template { overlay, error, .. } => format!("overlay {overlay}: {error}"),
-                    Problem::Clash { clash, .. } => clash.to_string(),
-                };
-                note(&errors, text, node);
+                note(&errors, problem.told(), node);
             }
             if outcome.problems.is_empty()
                 && let Err(error) = runs::cut(&outcome.tree)
