@@ -163,7 +163,7 @@ fn filesystem_json(device: &str, fs: &FileSystem) -> Result<String, Invalid> {
         return refuse(format!("the path `{}` is not absolute, or has . or .. or needless slashes", fs.path));
     }
     let mount_options: Vec<String> =
-        fs.mount_options.split(',').filter(|option| !option.is_empty()).map(quoted).collect();
+        fs.mount_options.split(',').map(str::trim).filter(|option| !option.is_empty()).map(quoted).collect();
     let mut out = Object::default();
     out.text("device", device);
     out.text("format", &fs.format);
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn mount_options_and_starts_are_what_nodes_conf_says() {
         let partition = Partition { start_mib: "7".into(), size_mib: "9".into(), ..Partition::default() };
-        let fs = FileSystem { format: "xfs".into(), mount_options: "noatime,,ro".into(), ..FileSystem::default() };
+        let fs = FileSystem { format: "xfs".into(), mount_options: "noatime,, ro".into(), ..FileSystem::default() };
         let got = document(&node(&[("a", partition)], &[("/dev/vdb", fs)])).unwrap().unwrap();
         assert!(got.contains(r#"{"label":"a","sizeMiB":9,"startMiB":7}"#), "{got}");
         assert!(got.contains(r#""mountOptions":["noatime","ro"],"path":"""#), "{got}");
