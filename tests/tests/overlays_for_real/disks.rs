@@ -208,12 +208,12 @@ fn systemd_accepts_every_unit() {
 }
 
 #[test]
-fn units_are_wanted_by_the_target_of_their_kind() {
+fn units_of_file_systems_and_swap_areas_are_wanted_by_local_fs_target() {
     let Some(site) = site() else { return };
     let said = site
         .given("stores", List::Runtime)
         .run(
-            "cd /etc/systemd/system; for link in local-fs.target.wants/* swap.target.wants/*; do
+            "cd /etc/systemd/system; for link in *.target.wants/*.mount *.target.wants/*.swap; do
                 [ -e \"$link\" ] && echo \"$link\"
             done",
         )
@@ -224,7 +224,7 @@ fn units_are_wanted_by_the_target_of_their_kind() {
             "local-fs.target.wants/boot-efi.mount",
             "local-fs.target.wants/fast.mount",
             "local-fs.target.wants/srv-wide\\x20store.mount",
-            "swap.target.wants/dev-vdc.swap",
+            "local-fs.target.wants/dev-vdc.swap",
         ]
     );
 }
