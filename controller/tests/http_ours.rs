@@ -174,6 +174,14 @@ fn index_html_is_a_file_like_any_other() {
 }
 
 #[test]
+fn a_plain_file_that_is_asked_rendered_is_a_bad_request_and_a_missing_one_is_missing() {
+    let mut world = running();
+    let names = ["index.html", "none", "none.ww", "index.html.ww"];
+    let codes = names.map(|name| world.fetch(&format!("/files/{name}?wwid=02:00:00:00:00:01&render")).code);
+    assert_eq!(codes, [400, 404, 404, 404]);
+}
+
+#[test]
 fn head_of_a_rendered_file_says_its_length() {
     let mut world = site();
     world.put("var/files/t.ww", "for {{ .Id }} of {{ len .AllNodes }}\n");

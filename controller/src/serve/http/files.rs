@@ -45,14 +45,17 @@ fn as_it_is(head: &Head, cluster: &Cluster, ask: &Files, caller: &Caller) -> Res
 }
 
 /// What the template writes before its first `file`; an `abort` leaves what came before it. The name may be said without
-/// its `.ww`, and a plain file of that name does not count.
+/// its `.ww`; a plain file of that name does not count, and alone is refused as what it is.
 fn rendered(cluster: &Cluster, ask: &Files, caller: &Caller) -> Result<Reply, Refusal> {
     let node = decide::files(ask, caller, &cluster.site.conf, cluster.known())?;
     let name = ask.path.strip_suffix(".ww").unwrap_or(&ask.path);
     let root = &cluster.site.conf.paths.wwfilesdir;
     let path = format!("{name}.ww");
     let mut text = Vec::new();
-    let file = inside::open(root, Path::new(&path)).map_err(why)?;
+    let file = inside::open(root, Path::new(&path)).map_err(|missing| {
+        let plain = !ask.path.ends_with(".ww") && inside::open(root, Path::new(&ask.path)).is_ok();
+        if plain { Refusal::FilesNoTemplate(ask.path.clone()) } else { why(missing) }
+    })?;
     file.take(LONGEST).read_to_end(&mut text).map_err(|error| Refusal::Broken(error.to_string()))?;
     let workshop = Workshop::of(cluster);
     let node = workshop.node(&node.id).map_err(|error| Refusal::Broken(error.to_string()))?;

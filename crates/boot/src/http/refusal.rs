@@ -74,6 +74,8 @@ pub enum Refusal {
     FilesWrongKey,
     #[error("files: render={0} is not the node that asks")]
     FilesForAnother(String),
+    #[error("files: {0} is no template: what is rendered ends in .ww")]
+    FilesNoTemplate(String),
     #[error("there is no such file")]
     NoFile,
     #[error("{0}")]
@@ -85,8 +87,8 @@ impl Refusal {
     pub fn code(&self) -> u16 {
         use Refusal::*;
         match self {
-            BadTarget | BadStage | FilesForAnother(_) | NoWwid | UnknownNode(_) | NoImageName | UnsafeName(_)
-            | NoKernel(_) | NoInitramfs(_) => 400,
+            BadTarget | BadStage | FilesForAnother(_) | FilesNoTemplate(_) | NoWwid | UnknownNode(_) | NoImageName
+            | UnsafeName(_) | NoKernel(_) | NoInitramfs(_) => 400,
             HighPort(_) | WrongAssetKey | FilesNoNode | FilesUnknownNode | FilesNoKey => 401,
             NeedsTls | FilesHighPort(_) | FilesWrongKey => 403,
             Nowhere
