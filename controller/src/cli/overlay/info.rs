@@ -61,8 +61,15 @@ fn told(template: &Template, name: &str, text: &str) -> String {
 /// `{{/* .Var: HELP */}}` says.
 fn comments(text: &str) -> (Vec<String>, BTreeMap<String, String>) {
     let (mut docs, mut helps) = (Vec::new(), BTreeMap::new());
-    for piece in text.split("/*").skip(1) {
-        let Some((comment, _)) = piece.split_once("*/") else { continue };
+    let mut rest = text;
+    // Only what stands in braces is a comment of the template; all other text is the file's.
+    while let Some((_, behind)) = rest.split_once("{{") {
+        rest = behind;
+        let inner = behind.strip_prefix('-').unwrap_or(behind).trim_start();
+        let Some((comment, behind)) = inner.strip_prefix("/*").and_then(|inner| inner.split_once("*/")) else {
+            continue;
+        };
+        rest = behind;
         let Some((name, words)) = comment.trim().split_once(':') else { continue };
         let (name, words) = (name.trim(), words.split_whitespace().collect::<Vec<_>>().join(" "));
         if name.contains("wwdoc") {
@@ -92,6 +99,9 @@ mod tests {
             "{{/* wwdoc-more: And more. */}}{{/* wwdoc: What this is. */}}{{- /* .Id: name of\n the machine */ -}}{{/* note */}}",
         );
         assert_eq!(docs, ["What this is.", "And more."]);
+        let (docs, others) =
+            comments("/* .Id: of the file */ {{ .Id }} {{- /* wwdoc: all of /etc/* */}}{{/* wwdoc: b */}}{{/*");
+        assert_eq!((docs, others), (vec!["all of /etc/*".to_owned(), "b".to_owned()], BTreeMap::new()));
         assert_eq!(helps.into_iter().collect::<Vec<_>>(), [(".Id".to_owned(), "name of the machine".to_owned())]);
     }
 
